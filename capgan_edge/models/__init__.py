@@ -1,0 +1,1 @@
+"""Networks: the purifier and its presets, the discriminator, the attention between them, the victim."""

@@ -1,0 +1,29 @@
+"""The purifiers in use, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from capgan_edge.errors import ConfigError
+from capgan_edge.models.purifier import PurifierConfig
+
+PRESETS: Mapping[str, PurifierConfig] = MappingProxyType(
+    {
+        # Section III-B and Figure 2; 816 M multiply-accumulates and 10.5 M parameters at 32x32.
+        "paper": PurifierConfig(),
+        # Norms that fold away at export, zero padding, skips and a residual output: what small networks learn fast.
+        "small": PurifierConfig(ngf=32, num_blocks=2, end_kernel_px=3, norm="batch", padding="zeros",
+                                output="residual", has_skips=True),
+        # Cheaper than the victim that it protects.
+        "nano": PurifierConfig(ngf=16, num_blocks=2, end_kernel_px=3, norm="batch", padding="zeros",
+                               output="residual", has_skips=True),
+    }
+)  # fmt: skip
+
+
+def preset(name: str) -> PurifierConfig:
+    """Return a preset by name."""
+    if name not in PRESETS:
+        raise ConfigError(f"expected a preset among {', '.join(PRESETS)}, got {name!r}")
+    return PRESETS[name]

@@ -1,0 +1,263 @@
+"""The bundle: a directory whose every file is named and hashed by `manifest.json`, verified before any byte is parsed.
+
+Writing is all or nothing: a temporary directory beside the target, then a rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from capgan_edge.errors import ArtifactError, CapganError, ConfigError
+from capgan_edge.files import sha256_of_bytes, sha256_of_file
+from capgan_edge.runtime.manifest import FileRecord, Manifest, json_from_manifest, manifest_from_json
+
+MANIFEST = "manifest.json"
+_MAX_MANIFEST_BYTES = 16 << 20
+_ARTIFACT_SUFFIXES = {".onnx", ".plan"}
+_PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bundle:
+    """A verified bundle: when `open` returned, every named file was inside, whole, and of the hash on record."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: str | Path) -> Bundle:
+        """Verify the bundle at `path`.
+
+        Raises:
+            ArtifactError: it is missing, changed, of a newer schema, or names a path outside itself.
+        """
+        root = Path(path)
+        with _unreadable_is_one_line(root):
+            manifest = _read_manifest(root)
+            for name, record in manifest.files.items():
+                _verify_file(root, name, record)
+            _refuse_missing_records(root, manifest)
+            _refuse_unlisted_artifacts(root, manifest)
+        return cls(path=root, manifest=manifest)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions that this bundle has graphs of, fp32 first."""
+        held = {artifact.precision for name, artifact in self.manifest.artifacts.items() if name.endswith(".onnx")}
+        return tuple(precision for precision in _PRECISIONS if precision in held)
+
+    def artifact(self, precision: str = "auto") -> Path:
+        """Return the path of the graph of this precision; `auto` is fp32, or the first there is."""
+        return self.path / self._artifact_name(precision)
+
+    def read_artifact(self, precision: str = "auto") -> bytes:
+        """Return the graph of this precision: the very bytes that were hashed, so a later change of the file is moot."""
+        return self.read_file(self._artifact_name(precision))
+
+    def read_file(self, name: str) -> bytes:
+        """Return a named file's bytes, read once and verified after reading."""
+        record = self.manifest.files.get(name)
+        if record is None:
+            raise ArtifactError(f"{self.path}: expected one of {', '.join(self.manifest.files)}, got {name!r}")
+        with _unreadable_is_one_line(self.path), _inside(self.path, name).open("rb") as file:
+            data = file.read(record.size_bytes + 1)
+        if len(data) != record.size_bytes or sha256_of_bytes(data) != record.sha256:
+            raise ArtifactError(
+                f"{self.path / name}: expected the bytes that the manifest names, got a file changed since the bundle "
+                "was opened; restore it, or export again"
+            )
+        return data
+
+    def _artifact_name(self, precision: str) -> str:
+        if precision not in ("auto", *_PRECISIONS):
+            raise ConfigError(
+                f"precision is one of auto, {', '.join(_PRECISIONS)}, got {precision!r}; "
+                f"this bundle has {', '.join(self.precisions)}"
+            )
+        wanted = self.precisions[0] if precision == "auto" and self.precisions else precision
+        for name, artifact in self.manifest.artifacts.items():
+            if artifact.precision == wanted and name.endswith(".onnx"):
+                return name
+        raise ArtifactError(
+            f"{self.path}: expected a graph in {precision}, this bundle has {', '.join(self.precisions) or 'none'}; "
+            "choose one of these, or make it first (capgan-edge calibrate, build-engine)"
+        )
+
+
+def write_bundle(
+    path: str | Path,
+    manifest: Manifest,
+    artifacts: Mapping[str, bytes],
+    *,
+    overwrite: bool = False,
+) -> Bundle:
+    """Write a bundle, all of it or nothing, and return it verified.
+
+    Args:
+        path: the directory to make; its parent is made where it is missing.
+        manifest: its `files` are filled in here, from the bytes.
+        artifacts: the bytes of every file but the manifest, by relative name.
+        overwrite: replace a bundle that is there. A directory that holds anything else is never replaced.
+
+    Raises:
+        ArtifactError: the names are refused, the manifest contradicts them, or something is in the way.
+        CapganError: the disk is full or the folder cannot be written; nothing changed.
+    """
+    target = Path(path).resolve()
+    for name in artifacts:
+        _refuse_bad_name(target, name)
+    files = {name: FileRecord(sha256=sha256_of_bytes(data), size_bytes=len(data)) for name, data in artifacts.items()}
+    content = {**artifacts, MANIFEST: json_from_manifest(manifest.model_copy(update={"files": files}))}
+    _refuse_to_replace(target, overwrite=overwrite)
+    with _unwritable_is_one_line(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp") as workshop:
+            fresh = Path(workshop, "new")
+            for name, data in content.items():
+                _write_synced(fresh / name, data)
+            Bundle.open(fresh)
+            _swap_in(fresh, target, old=Path(workshop, "old"))
+    return Bundle.open(path)
+
+
+def _read_manifest(root: Path) -> Manifest:
+    if not root.is_dir():
+        came = "a file" if root.exists() else "nothing"
+        raise ArtifactError(f"expected a bundle (a directory) at {root}, got {came}; make one with capgan-edge export")
+    path = root / MANIFEST
+    if not path.is_file():
+        raise ArtifactError(f"{root}: expected {MANIFEST}, got none, so this is no bundle; run capgan-edge export")
+    _inside(root, MANIFEST)
+    with path.open("rb") as file:
+        data = file.read(_MAX_MANIFEST_BYTES + 1)
+    if len(data) > _MAX_MANIFEST_BYTES:
+        raise ArtifactError(f"{path}: expected at most {_MAX_MANIFEST_BYTES} bytes, got more; export the bundle again")
+    return manifest_from_json(data, str(path))
+
+
+def _verify_file(root: Path, name: str, record: FileRecord) -> None:
+    path = _inside(root, name)
+    if not path.is_file():
+        raise ArtifactError(f"{root}: expected the file {name}, got none; copy the whole bundle, or export again")
+    size = path.stat().st_size
+    if size != record.size_bytes:
+        raise ArtifactError(
+            f"{path}: expected {record.size_bytes} bytes, got {size}; the copy is incomplete or changed: copy it again"
+        )
+    digest = sha256_of_file(path)
+    if digest != record.sha256:
+        raise ArtifactError(
+            f"{path}: expected sha256 {record.sha256[:12]}..., got {digest[:12]}...; the file was changed or corrupted: "
+            "restore it from where it came, or export again"
+        )
+
+
+def _inside(root: Path, name: str) -> Path:
+    """Return where `name` really lies, refusing every way out of the bundle."""
+    _refuse_bad_name(root, name)
+    path = (root / name).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise ArtifactError(
+            f"{root}: expected every file inside the bundle, got a link from {name} to {path}; put the file itself there"
+        )
+    return path
+
+
+def _refuse_bad_name(root: Path, name: str) -> None:
+    pure = PurePosixPath(name)
+    is_plain = name.isprintable() and "\\" not in name and name not in ("", ".") and str(pure) == name
+    if not is_plain or pure.is_absolute() or ".." in pure.parts:
+        raise ArtifactError(
+            f"{root}: expected relative file names inside the bundle, got {name!r}; do not use this bundle, export again"
+        )
+
+
+def _refuse_missing_records(root: Path, manifest: Manifest) -> None:
+    if MANIFEST in manifest.files:
+        raise ArtifactError(f"{root}: expected a manifest that does not name itself; export the bundle again")
+    for name in manifest.artifacts:
+        if name not in manifest.files:
+            raise ArtifactError(f"{root}: expected a size and a hash of the artifact {name}, got none; export again")
+
+
+def _refuse_unlisted_artifacts(root: Path, manifest: Manifest) -> None:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            relative = Path(folder, name).relative_to(root).as_posix()
+            if Path(name).suffix.lower() in _ARTIFACT_SUFFIXES and relative not in manifest.files:
+                raise ArtifactError(
+                    f"{root}: expected only artifacts that the manifest names, got {relative!r}; remove it, or export again"
+                )
+
+
+def _refuse_to_replace(target: Path, *, overwrite: bool) -> None:
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    strangers = _strangers(target)
+    if strangers:
+        raise ArtifactError(
+            f"expected a bundle, an empty directory or nothing at {target}, got {strangers}; choose another directory"
+        )
+    if not overwrite:
+        raise ArtifactError(f"expected no bundle at {target}, got one; pass overwrite, or choose another directory")
+
+
+def _strangers(target: Path) -> str:
+    """Name what a replacement would destroy that is no part of a bundle; empty where there is nothing."""
+    if not target.is_dir():
+        return "a file"
+    try:
+        named = json.loads((target / MANIFEST).read_bytes())["files"].keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return f"a directory without a bundle's {MANIFEST}"
+    held = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
+    return ", ".join(sorted(held - set(named) - {MANIFEST})[:3])
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _swap_in(fresh: Path, target: Path, *, old: Path) -> None:
+    """Rename `fresh` to `target`; a bundle that is there goes to `old`, and comes back if the rename fails."""
+    is_replacing = target.exists() and any(target.iterdir())
+    if is_replacing:
+        target.rename(old)
+    try:
+        fresh.rename(target)
+    except BaseException:
+        if is_replacing:
+            old.rename(target)
+        raise
+
+
+@contextlib.contextmanager
+def _unreadable_is_one_line(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(
+            f"expected to read the bundle {root}, but: {error.strerror or error}; check the path and its permissions"
+        ) from error
+
+
+@contextlib.contextmanager
+def _unwritable_is_one_line(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CapganError(
+            f"expected to write the bundle {target}, but: {error.strerror or error}; nothing was changed there: "
+            "free some space or name another folder, then run the same command again"
+        ) from error

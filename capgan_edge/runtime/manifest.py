@@ -1,0 +1,217 @@
+"""The manifest of a bundle: what every file is, what the graph takes and gives, and the figures measured on it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from capgan_edge.errors import ArtifactError
+
+SCHEMA_VERSION = 1
+"""Raised by every change that an older reader would misread."""
+
+T = TypeVar("T")
+Precision = Literal["fp32", "fp16", "int8"]
+Listed = Annotated[tuple[T, ...], Field(strict=False)]
+"""A JSON list, kept as a tuple; Python callers may pass either."""
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+def _printable(text: str) -> str:
+    if not text or not text.isprintable():
+        raise ValueError("expected printable text on one line")
+    return text
+
+
+def _iso_date(text: str) -> str:
+    datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return text
+
+
+Name = Annotated[str, AfterValidator(_printable)]
+"""Printed to terminals: no control characters, not empty."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class InputContract(_Record):
+    """What the graph's input `frames` takes; N is free."""
+
+    height: int = Field(ge=1)
+    """In pixels."""
+    width: int = Field(ge=1)
+    """In pixels."""
+    layout: Literal["NHWC"] = "NHWC"
+    dtype: Literal["uint8"] = "uint8"
+    channels: Literal["RGB"] = "RGB"
+
+
+class OutputSpec(_Record):
+    """One output of the graph; a name in `shape` is a free dimension."""
+
+    name: Literal["logits", "suspicion", "purified", "raw_logits"]
+    dtype: Literal["float32", "uint8"]
+    shape: Listed[int | str]
+
+
+class FileRecord(_Record):
+    """One file of the bundle, exactly."""
+
+    sha256: Sha256
+    size_bytes: Count
+
+
+class ArtifactRecord(_Record):
+    """One fused graph: its precision is in the graph."""
+
+    precision: Precision
+    opset: int = Field(ge=1)
+
+
+class PurifierIdentity(_Record):
+    """Which purifier was fused: the hash is of its weights file."""
+
+    name: Name
+    preset: Name
+    sha256: Sha256
+    config: dict[str, JsonValue]
+    macs: Count
+    """Multiply-accumulates of one frame."""
+    parameters: Count
+
+
+class VictimIdentity(_Record):
+    """Which classifier was fused; counts are None where it came as a file that cannot be counted."""
+
+    name: Name
+    sha256: Sha256
+    macs: Count | None = None
+    parameters: Count | None = None
+
+
+class ParityRecord(_Record):
+    """How far an artifact's outputs are from the reference's on the same frames."""
+
+    artifact: Name
+    against: Name
+    frames: Name
+    """`clean`, `attacked`, or another kind of frames."""
+    n: Count
+    seed: int
+    settings: dict[str, JsonValue]
+    max_abs_logits: FiniteFloat = Field(ge=0)
+    tolerance: FiniteFloat = Field(ge=0)
+    top1_agreement: FiniteFloat = Field(ge=0, le=1)
+    """Share in [0, 1]."""
+    passed: bool
+
+
+class Figure(_Record):
+    """One number measured on what was exported, with all that is needed to measure it again."""
+
+    name: Name
+    value: FiniteFloat
+    unit: Name
+    n: Count
+    seed: int | None
+    settings: dict[str, JsonValue]
+    data: Name
+    device: Name
+    interval_95: Annotated[tuple[FiniteFloat, FiniteFloat], Field(strict=False)] | None = None
+    """Low and high end of the 95 % interval, in `unit`."""
+
+
+class Manifest(_Record):
+    """`manifest.json`. A manifest not yet written has no `files`: `write_bundle` fills them in."""
+
+    schema_version: Literal[1] = 1
+    created: Annotated[str, AfterValidator(_iso_date)]
+    """ISO 8601 date or date and time."""
+    labels: Annotated[Listed[Name], Field(min_length=1)]
+    """K names; the index of a name is its class."""
+    input: InputContract
+    outputs: Listed[OutputSpec]
+    files: dict[Name, FileRecord] = {}
+    artifacts: Annotated[dict[Name, ArtifactRecord], Field(min_length=1)]
+    purifier: PurifierIdentity
+    victim: VictimIdentity
+    tools: dict[Name, Name]
+    parity: Listed[ParityRecord] = ()
+    figures: Listed[Figure] = ()
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Manifest:
+        shapes = {output.name: output.shape for output in self.outputs}
+        if len(shapes) != len(self.outputs):
+            raise ValueError("expected every output once")
+        if not {"logits", "suspicion"} <= shapes.keys():
+            raise ValueError("expected the outputs logits and suspicion")
+        num_classes = shapes["logits"][-1:]
+        if num_classes != (len(self.labels),):
+            raise ValueError(f"expected logits [N, {len(self.labels)}], one a label, got {list(shapes['logits'])}")
+        return self
+
+
+def manifest_from_json(data: bytes, origin: str) -> Manifest:
+    """Parse and check a manifest; `origin` is what errors call it.
+
+    Raises:
+        ArtifactError: not JSON, a newer schema, or a field that is missing, unknown or of the wrong kind.
+    """
+    try:
+        raw = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{origin}: expected JSON, got a file that does not parse ({error}); {_REMEDY}") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{origin}: expected schema version {SCHEMA_VERSION} or older, got {version}, "
+            "written by a newer capgan-edge; upgrade with pip install --upgrade capgan-edge"
+        )
+    try:
+        return Manifest.model_validate_json(data)
+    except ValidationError as error:
+        raise ArtifactError(f"{origin}: {_first_problem(error)}; {_REMEDY}") from error
+
+
+def json_from_manifest(manifest: Manifest) -> bytes:
+    """Return the manifest as indented JSON.
+
+    Raises:
+        ArtifactError: a setting holds NaN or infinity, which JSON cannot.
+    """
+    try:
+        return (json.dumps(manifest.model_dump(), indent=2, allow_nan=False) + "\n").encode()
+    except ValueError as error:
+        raise ArtifactError(
+            f"expected finite numbers in every setting of a manifest, got {error}; leave the setting out"
+        ) from error
+
+
+_REMEDY = "write the bundle again with capgan-edge export"
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_input=True)
+    first: Any = problems[0]
+    place = ".".join(str(part) for part in first["loc"]) or "manifest"
+    got = repr(first["input"])
+    got = got if len(got) <= 60 else got[:57] + "..."
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"field {place!a}: {first['msg']}, got {got}{more}"

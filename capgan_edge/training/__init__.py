@@ -1,0 +1,1 @@
+"""Training: losses, the CAP-GAN loop, the victim's loop, checkpoints, logs."""

@@ -1,0 +1,80 @@
+"""What a run tells while it goes: a progress bar for people, a CSV for later, TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Journal:
+    """Context manager around a run; silent on all processes but the first."""
+
+    def __init__(self, run_path: Path, *, total_steps: int, done_steps: int = 0, is_silent: bool = False) -> None:
+        self.csv_path = run_path / "log.csv"
+        self.is_silent = is_silent
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console,
+            disable=is_silent or not console.is_terminal,
+        )  # fmt: skip
+        self._task = self._progress.add_task("training", total=total_steps, completed=done_steps, note="")
+        self._tensorboard = None if is_silent else _tensorboard_writer(run_path)
+        self._console = console
+        self._started_s = time.monotonic()
+
+    def __enter__(self) -> Journal:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+    def step(self, note: dict[str, float]) -> None:
+        """Advance the bar by one step and show the newest losses."""
+        self._progress.update(self._task, advance=1, note=_one_line(note))
+
+    def epoch(self, epoch: int, row: dict[str, float]) -> None:
+        """Append one row to the CSV, to TensorBoard, and to the terminal."""
+        if self.is_silent:
+            return
+        self._drop_rows_from(epoch)
+        is_new = not self.csv_path.exists()
+        with self.csv_path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, ["epoch", *row])
+            if is_new:
+                writer.writeheader()
+            writer.writerow({"epoch": epoch, **{key: f"{value:.6g}" for key, value in row.items()}})
+        if self._tensorboard is not None:
+            for key, value in row.items():
+                self._tensorboard.add_scalar(key, value, epoch)
+        self._console.print(f"epoch {epoch:3d}  {_one_line(row)}", highlight=False)
+
+    def _drop_rows_from(self, epoch: int) -> None:
+        """A resumed run repeats the epoch that was cut off; its old row goes."""
+        if not self.csv_path.exists():
+            return
+        lines = self.csv_path.read_text().splitlines(keepends=True)
+        kept = lines[:1] + [line for line in lines[1:] if int(line.split(",", 1)[0]) < epoch]
+        if kept != lines:
+            self.csv_path.write_text("".join(kept))
+
+
+def _one_line(values: dict[str, float]) -> str:
+    return "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+
+
+def _tensorboard_writer(run_path: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(run_path / "tensorboard"))

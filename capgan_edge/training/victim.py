@@ -1,0 +1,144 @@
+"""Train the victim: an ordinary classifier, by SGD on flipped and cropped images."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from capgan_edge.data.images import ImageSet
+from capgan_edge.errors import ConfigError, TrainingError
+from capgan_edge.files import write_json
+from capgan_edge.models.victim import SimpleResNet
+from capgan_edge.training.batches import Batches, split_validation
+from capgan_edge.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_into,
+    load_optimizer,
+    module_tensors,
+    optimizer_tensors,
+    save_checkpoint,
+)
+from capgan_edge.training.device import average_gradients, place
+from capgan_edge.training.evaluate import accuracy_percent
+from capgan_edge.training.journal import Journal
+from capgan_edge.training.schedule import ScheduleName, learning_rate, set_learning_rate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VictimConfig:
+    """How to train a `SimpleResNet`."""
+
+    epochs: int = 30
+    batch_size: int = 128
+    learning_rate: float = 0.2
+    """Peak rate of SGD with Nesterov momentum 0.9."""
+    schedule: ScheduleName = "one-cycle"
+    weight_decay: float = 5e-4
+    units_per_stage: int = 5
+    """5 is the paper's victim; less is a smaller one of the same kind."""
+    is_mirrored: bool = True
+    """Mirror half of the images; False where left and right mean different things (road signs)."""
+    small_crop_px: int = 24
+    """Side of the crops in the first epochs: the same objects at 56 % of the cost (at 32 px)."""
+    small_crop_epochs: int = 0
+    num_held_out: int = 1000
+    """Training images kept back to choose the best epoch."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 2:
+            raise ConfigError(f"expected epochs >= 1 and batch_size >= 2, got {self.epochs} and {self.batch_size}")
+        if not 0 <= self.small_crop_epochs <= self.epochs:
+            raise ConfigError(f"expected small_crop_epochs in [0, {self.epochs}], got {self.small_crop_epochs}")
+
+
+def train_victim(
+    config: VictimConfig, train: ImageSet, run_path: Path, fabric: Fabric, *, is_resumed: bool = False
+) -> SimpleResNet:
+    """Train, writing `last.json` and `best.json` after each epoch, and return the victim of the last epoch.
+
+    Raises:
+        TrainingError: the loss became NaN; the last good checkpoint is kept.
+    """
+    run_path.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.seed)
+    fitted, held_out = split_validation(train, config.num_held_out, seed=config.seed)
+    victim = SimpleResNet(len(train.class_names), units_per_stage=config.units_per_stage)
+    measure_colours(victim, fitted)
+    victim = place(fabric, victim)
+    optimizer = torch.optim.SGD(victim.parameters(), config.learning_rate, momentum=0.9, nesterov=True,
+                                weight_decay=config.weight_decay)  # fmt: skip
+    first_epoch, best = 0, -1.0
+    if is_resumed:
+        checkpoint = load_checkpoint(run_path, "victim")
+        load_into(victim, checkpoint.tensors, "victim", str(run_path))
+        load_optimizer(optimizer, checkpoint.tensors, "optimizer")
+        first_epoch, best = checkpoint.epoch, checkpoint.state["best_percent"]
+    batches = Batches(fitted, config.batch_size, seed=config.seed, is_mirrored=config.is_mirrored,
+                      rank=fabric.global_rank, world_size=fabric.world_size)  # fmt: skip
+    with Journal(run_path, total_steps=config.epochs * len(batches), done_steps=first_epoch * len(batches),
+                 is_silent=not fabric.is_global_zero) as journal:  # fmt: skip
+        for epoch in range(first_epoch, config.epochs):
+            row = _train_epoch(config, victim, optimizer, batches, fabric, journal, epoch)
+            row["held_out_percent"] = accuracy_percent(victim, held_out, fabric)
+            journal.epoch(epoch + 1, row)
+            is_best, best = row["held_out_percent"] > best, max(best, row["held_out_percent"])
+            if fabric.is_global_zero:
+                tensors = module_tensors("victim", victim) | optimizer_tensors("optimizer", optimizer)
+                state = {"config": asdict(config), "class_names": list(train.class_names), "data": train.name,
+                         "size_px": list(train.size_px), "best_percent": best, "row": row}  # fmt: skip
+                checkpoint = Checkpoint(kind="victim", epoch=epoch + 1, tensors=tensors, state=state)
+                save_checkpoint(run_path, checkpoint, is_best=is_best)
+    if fabric.is_global_zero:
+        write_json(run_path / "finished.json", {"kind": "victim", "epochs": config.epochs})
+    return victim
+
+
+def _train_epoch(
+    config: VictimConfig,
+    victim: SimpleResNet,
+    optimizer: torch.optim.Optimizer,
+    batches: Batches,
+    fabric: Fabric,
+    journal: Journal,
+    epoch: int,
+) -> dict[str, float]:
+    victim.train()
+    started_s, total_loss = time.monotonic(), 0.0
+    crop_px = config.small_crop_px if epoch < config.small_crop_epochs else None
+    for i, (x_BCHW, y_B) in enumerate(batches.epoch(epoch, crop_px=crop_px)):
+        step, total_steps = epoch * len(batches) + i, config.epochs * len(batches)
+        set_learning_rate(optimizer, learning_rate(config.schedule, config.learning_rate, step, total_steps))
+        x_BCHW, y_B = fabric.to_device((x_BCHW, y_B))
+        with fabric.autocast():
+            logits_BK: Tensor = victim(x_BCHW)
+        loss = F.cross_entropy(logits_BK.float(), y_B)
+        optimizer.zero_grad()
+        fabric.backward(loss)
+        average_gradients(fabric, victim)
+        optimizer.step()
+        value = loss.item()
+        if not np.isfinite(value):
+            raise TrainingError(
+                f"expected a finite loss, got {value} in epoch {epoch + 1}, step {i}; the last good checkpoint is kept: "
+                "lower the learning rate and resume"
+            )
+        total_loss += value
+        journal.step({"loss": value})
+    seconds = time.monotonic() - started_s
+    return {"loss": total_loss / len(batches), "images_per_s": len(batches) * config.batch_size / seconds}
+
+
+def measure_colours(victim: SimpleResNet, images: ImageSet) -> None:
+    """Set the victim's own normalisation to the mean and deviation of each colour over the training images."""
+    sample_NC = images.take(10_000).images_NHWC.reshape(-1, 3).astype(np.float32) / 255
+    victim.mean_C.copy_(torch.from_numpy(sample_NC.mean(0)).view(3, 1, 1))
+    victim.std_C.copy_(torch.from_numpy(sample_NC.std(0)).view(3, 1, 1))
