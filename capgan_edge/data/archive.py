@@ -70,9 +70,9 @@ def decode_archive(path: Path, split: Split) -> Decoded:
 
 def _batches_folder(path: Path) -> Path | None:
     for folder in (path, path / FOLDER):
-        if folder.name == FOLDER or any((folder / name).is_file() for name in (META, "data_batch_1", "test_batch")):
-            if folder.is_dir():
-                return folder
+        has_batch = any((folder / name).is_file() for name in (META, "data_batch_1", "test_batch"))
+        if folder.is_dir() and (has_batch or folder.name == FOLDER):
+            return folder
     return None
 
 
@@ -137,7 +137,9 @@ def _text(value: Any) -> str:
 def _class_names(path: Path, content: bytes) -> tuple[str, ...]:
     names = _values(path, META, content).get("label_names")
     if not isinstance(names, list) or not names or not all(isinstance(name, (bytes, str)) for name in names):
-        raise DataError(f"{path}: expected a list of names under label_names in {META}, got {names!r:.60}; {_ADVICE}")
+        raise DataError(
+            f"{path}: expected a list of names under label_names in {META}, got {type(names).__name__}; {_ADVICE}"
+        )
     return tuple(_text(name) for name in names)
 
 

@@ -6,6 +6,7 @@ key (what the source was when it was decoded) and the hashes of the arrays. A ch
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -43,7 +44,11 @@ def cached(path: Path, split: Split, key: str, decode: Callable[[], Decoded]) ->
 
     A broken entry is dropped and made again; a cache that cannot be written is said once and done without.
     """
-    folder = _folder_of(path, split)
+    try:
+        folder = _folder_of(path, split)
+    except RuntimeError as error:  # a user without a home folder
+        logger.warning("going on without a cache of decoded images: %s (%s chooses its folder)", error, CACHE_VARIABLE)
+        return decode()
     found = _read_or_drop(folder, key)
     if found is not None:
         return found
@@ -65,20 +70,14 @@ def _read_or_drop(folder: Path, key: str) -> Decoded | None:
         entry = json.loads((folder / "entry.json").read_bytes())
         if entry["key"] == key:
             return _read(folder, entry)
-    except FileNotFoundError:
-        pass  # nothing cached, or an array lost: decode
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except OSError:
+        pass  # nothing cached, an array lost, or no right to read: decode; writing says what is wrong
+    except (ValueError, KeyError, TypeError, EOFError) as error:
         logger.warning("dropped a broken cache entry and decode again: %s: %s", folder, error)
         for name in ("entry.json", "images.npy", "labels.npy"):
-            _unlink(folder / name)
+            with contextlib.suppress(OSError):  # what cannot be removed cannot be replaced either, and writing says so
+                (folder / name).unlink(missing_ok=True)
     return None
-
-
-def _unlink(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        logger.warning("could not remove %s: %s", path, error)
 
 
 def _read(folder: Path, entry: dict[str, Any]) -> Decoded:

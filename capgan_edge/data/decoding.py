@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,22 +58,25 @@ def stack_images(tree: Tree, members: Sequence[Member]) -> Stack:
     images_NHWC: NDArray[np.uint8] | None = None
     kept: list[int] = []
     skipped: list[Skipped] = []
-    for index, (member, pixels_HWC) in enumerate(_decoded(tree, members)):
-        if isinstance(pixels_HWC, Skipped):
-            skipped.append(pixels_HWC)
-            continue
-        if images_NHWC is None:
-            images_NHWC = _room(tree, len(members), pixels_HWC.shape)
-        elif pixels_HWC.shape != images_NHWC.shape[1:]:
-            raise _mixed_sizes(tree, members[kept[0]], images_NHWC.shape[1:], member, pixels_HWC.shape)
-        images_NHWC[len(kept)] = pixels_HWC
-        kept.append(index)
+    with closing(_decoded(tree, members)) as decoded:
+        for index, (member, pixels_HWC) in enumerate(decoded):
+            if isinstance(pixels_HWC, Skipped):
+                skipped.append(pixels_HWC)
+                continue
+            if images_NHWC is None:
+                images_NHWC = _room(tree, len(members), pixels_HWC.shape)
+            elif pixels_HWC.shape != images_NHWC.shape[1:]:
+                raise _mixed_sizes(tree, members[kept[0]], images_NHWC.shape[1:], member, pixels_HWC.shape)
+            images_NHWC[len(kept)] = pixels_HWC
+            kept.append(index)
     if images_NHWC is None:
         images_NHWC = np.empty((0, 0, 0, 3), np.uint8)
     return Stack(images_NHWC=images_NHWC[: len(kept)], kept=np.asarray(kept, dtype=np.intp), skipped=tuple(skipped))
 
 
-def _decoded(tree: Tree, members: Sequence[Member]) -> Iterator[tuple[Member, NDArray[np.uint8] | Skipped]]:
+def _decoded(
+    tree: Tree, members: Sequence[Member]
+) -> Generator[tuple[Member, NDArray[np.uint8] | Skipped], None, None]:
     try:
         from PIL import Image
     except ImportError as error:
@@ -89,7 +92,7 @@ def _decoded(tree: Tree, members: Sequence[Member]) -> Iterator[tuple[Member, ND
 
 
 def _decode_one(tree: Tree, member: Member) -> NDArray[np.uint8] | Skipped:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if member.num_bytes == 0:
         return Skipped(name=member.name, reason="no bytes")
@@ -104,7 +107,7 @@ def _decode_one(tree: Tree, member: Member) -> NDArray[np.uint8] | Skipped:
         ) from error
     except MemoryError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return Skipped(name=member.name, reason=f"not one of {', '.join(FORMATS)}")
     except Exception as error:  # decoders raise whatever broken bytes lead them to
         return Skipped(name=member.name, reason=" ".join(str(error).split()) or type(error).__name__)

@@ -1,12 +1,13 @@
 """Read the plain values of a pickle without running it: nothing is imported, looked up or called.
 
 CIFAR-10's archive comes as pickles of dicts, lists, strings, integers and one NumPy array. This reader walks the
-opcodes that `pickletools.genops` names and keeps the few that build those values. NumPy's three constructors are
-recognised by name only and stand for a `PickledArray`; any other global, and any opcode not listed, is refused.
+opcodes that `pickletools.genops` names and keeps the few that build those values. What NumPy and Python 3 name to
+rebuild arrays and bytes is recognised by name only; any other global, and any opcode not listed, is refused.
 """
 
 from __future__ import annotations
 
+import math
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+MAX_OPCODES = 1_000_000
+"""An official batch has some 60,000; the bound keeps a hostile one from filling the memory with empty lists."""
+MAX_DIMENSIONS = 4
 
 
 class RefusedPickleError(ValueError):
@@ -29,8 +34,14 @@ class PickledArray:
 
     def uint8(self) -> NDArray[np.uint8]:
         """Return the array; the shape is checked against the bytes, so nothing is allocated on a claim."""
-        if any(size < 0 for size in self.shape) or int(np.prod(self.shape, dtype=object)) != len(self.data):
-            raise RefusedPickleError(f"an array of shape {self.shape} over {len(self.data)} bytes")
+        if (
+            len(self.shape) > MAX_DIMENSIONS
+            or math.prod(self.shape) != len(self.data)
+            or min(self.shape, default=0) < 0
+        ):
+            raise RefusedPickleError(
+                f"an array of {len(self.shape)} dimensions whose shape does not fit its {len(self.data)} bytes"
+            )
         return np.frombuffer(self.data, np.uint8).reshape(self.shape)
 
 
@@ -47,13 +58,15 @@ class _Uint8:
 
 
 _MARK = object()
-_ARRAY, _DTYPE, _RECONSTRUCT, _ENCODE = "numpy ndarray", "numpy dtype", "numpy _reconstruct", "_codecs encode"
+_ARRAY, _DTYPE, _RECONSTRUCT = "numpy ndarray", "numpy dtype", "numpy _reconstruct"
+_ENCODE, _BYTES = "_codecs encode", "__builtin__ bytes"
 _GLOBALS = {
     _ARRAY: _Global(_ARRAY),
     _DTYPE: _Global(_DTYPE),
     "numpy.core.multiarray _reconstruct": _Global(_RECONSTRUCT),
     "numpy._core.multiarray _reconstruct": _Global(_RECONSTRUCT),
-    _ENCODE: _Global(_ENCODE),  # how Python 3 writes bytes where protocol 2 has none
+    _ENCODE: _Global(_ENCODE),  # how Python 3 writes bytes where a protocol has none
+    _BYTES: _Global(_BYTES),  # and how it writes empty ones
 }
 
 
@@ -63,6 +76,8 @@ class _Machine:
 
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
+    num_encodable: int = 0
+    """Characters that may still be encoded: as many as the pickle has bytes, so that none is copied over and over."""
 
     def pop(self) -> Any:
         value = self.stack.pop()
@@ -87,11 +102,13 @@ def plain_value(data: bytes) -> Any:
     Raises:
         RefusedPickleError: the bytes are truncated, or hold anything else; the message names it.
     """
-    machine = _Machine()
+    machine = _Machine(num_encodable=len(data))
     try:
-        for opcode, argument, _ in pickletools.genops(data):
+        for index, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if opcode.name == "STOP":
                 break
+            if index >= MAX_OPCODES:
+                raise RefusedPickleError(f"more than {MAX_OPCODES} opcodes")
             _step(machine, opcode.name, argument)
         (value,) = machine.stack
     except RefusedPickleError:
@@ -104,7 +121,7 @@ def plain_value(data: bytes) -> Any:
 
 
 def _step(machine: _Machine, name: str, argument: Any) -> None:
-    if name in _IGNORED:
+    if name == "PROTO":
         return
     if name in _VALUES:
         machine.stack.append(_VALUES[name](argument))
@@ -128,25 +145,20 @@ def _bytes(text: str) -> bytes:
     return text.encode("latin-1")
 
 
-def _set_items(target: Any, items: list[Any]) -> None:
+def _set_items(target: Any, items: list[Any]) -> Any:
     if not isinstance(target, dict) or len(items) % 2:
         raise RefusedPickleError("items set on what is no dict")
     for key, value in zip(items[::2], items[1::2], strict=True):
         if not isinstance(key, (bytes, str, int)):
             raise RefusedPickleError(f"a dict key of type {type(key).__name__}")
         target[key] = value
+    return target
 
 
 def _extend(target: Any, items: list[Any]) -> None:
     if not isinstance(target, list):
         raise RefusedPickleError("items appended to what is no list")
     target.extend(items)
-
-
-def _dict_from(items: list[Any]) -> dict[Any, Any]:
-    made: dict[Any, Any] = {}
-    _set_items(made, items)
-    return made
 
 
 def _append(machine: _Machine) -> None:
@@ -174,18 +186,22 @@ def _tuple_of(count: int) -> Callable[[_Machine], None]:
 
 
 def _reduce(machine: _Machine) -> None:
-    """Stand in for the four calls that NumPy's own pickles make."""
+    """Stand in for the few calls that pickles of arrays and bytes make."""
     arguments, function = machine.pop(), machine.pop()
     made: Any = None
     if function == _GLOBALS[_ENCODE]:
         text, encoding = arguments
-        made = _bytes(text) if encoding == "latin1" else None
+        machine.num_encodable -= len(text)
+        made = _bytes(text) if encoding == "latin1" and machine.num_encodable >= 0 else None
+    elif function == _GLOBALS[_BYTES]:
+        made = b"" if arguments == () else None
     elif function == _GLOBALS[_DTYPE]:
         made = _Uint8() if arguments[0] in (b"u1", "u1", b"|u1", "|u1") else None
     elif function == _Global(_RECONSTRUCT):
         made = PickledArray() if arguments[0] == _GLOBALS[_ARRAY] else None
     if made is None:
-        raise RefusedPickleError(f"a call of {getattr(function, 'name', function)!s:.40} with {arguments!r:.60}")
+        called = function.name.replace(" ", ".") if isinstance(function, _Global) else type(function).__name__
+        raise RefusedPickleError(f"a call of {called} that pickles of arrays and bytes do not make")
     machine.stack.append(made)
 
 
@@ -202,7 +218,6 @@ def _build(machine: _Machine) -> None:
     target.shape, target.data = tuple(int(size) for size in shape), data
 
 
-_IGNORED = frozenset({"PROTO"})
 _PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _GETS = frozenset({"GET", "BINGET", "LONG_BINGET"})
 _SAME = ("INT", "LONG", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "UNICODE", "BINUNICODE",
@@ -229,7 +244,7 @@ _EDITS: dict[str, Callable[[_Machine], None]] = {
     "TUPLE2": _tuple_of(2),
     "TUPLE3": _tuple_of(3),
     "LIST": lambda machine: machine.stack.append(machine.pop_to_mark()),
-    "DICT": lambda machine: machine.stack.append(_dict_from(machine.pop_to_mark())),
+    "DICT": lambda machine: machine.stack.append(_set_items({}, machine.pop_to_mark())),
     "REDUCE": _reduce,
     "BUILD": _build,
 }

@@ -14,7 +14,7 @@ from capgan_edge.data.cache import cached, key_of
 from capgan_edge.data.decoded import Decoded, Split, check_max_corrupt_percent
 from capgan_edge.data.folder import decode_folder
 from capgan_edge.data.images import ImageSet
-from capgan_edge.data.tree import Tree, open_directory, open_zip
+from capgan_edge.data.tree import open_directory, open_zip
 from capgan_edge.errors import ConfigError, DataError
 
 DATA_VARIABLE = "CAPGAN_EDGE_DATA"
@@ -64,31 +64,47 @@ def find_source(source: str | Path) -> Path:
     Raises:
         DataError: there is nothing of that name; the message says where was looked and what is there.
     """
-    path = Path(source).expanduser()
-    if str(source) and path.exists():
+    wanted = str(source)
+    path = _expanded(wanted)
+    if wanted and _exists(path):
         return path
-    looked = f"no {path.absolute()}" if str(source) else "an empty name"
     root = os.environ.get(DATA_VARIABLE)
-    advice = "name a folder, a .zip or CIFAR-10's python archive, or `signs`, which needs no data"
     if not root:
-        raise DataError(
-            f"expected the data set {str(source)!r}, got {looked}, and {DATA_VARIABLE} is not set; {advice}"
-        )
-    folder = Path(root).expanduser()
-    if not folder.is_dir():
-        raise DataError(
-            f"expected the data set {str(source)!r}, got {looked}, and {DATA_VARIABLE} names "
-            f"{root}, which is no folder; {advice}"
-        )
-    if str(source) and not path.is_absolute() and ".." not in path.parts:
-        for suffix in _SUFFIXES:
-            if (candidate := folder / f"{path}{suffix}").exists():
-                return candidate
-    there = ", ".join(sorted(entry.name for entry in folder.iterdir())) or "nothing"
-    raise DataError(
-        f"expected the data set {str(source)!r}, got {looked}, and in {folder} ({DATA_VARIABLE}) none of "
-        f"{', '.join(f'{path}{suffix}' for suffix in _SUFFIXES)}; there is: {there}; {advice}"
+        raise _not_found(wanted, path, f"{DATA_VARIABLE} is not set")
+    folder = _expanded(root)
+    try:
+        there = sorted(entry.name for entry in folder.iterdir())
+    except OSError as error:
+        raise _not_found(wanted, path, f"{DATA_VARIABLE} names {root}: {error.strerror or error}") from error
+    tried = [f"{path}{suffix}" for suffix in _SUFFIXES]
+    if wanted and not path.is_absolute() and ".." not in path.parts:
+        for name in tried:
+            if _exists(folder / name):
+                return folder / name
+    shown = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "") if there else "nothing"
+    raise _not_found(wanted, path, f"{folder} ({DATA_VARIABLE}) has no {', '.join(tried)}; it holds: {shown}")
+
+
+def _not_found(wanted: str, path: Path, where_else: str) -> DataError:
+    here = f"no {path.absolute()}" if wanted else "an empty name"
+    return DataError(
+        f"expected the data set {wanted!r}, got {here}, and {where_else}; name a folder, a .zip or CIFAR-10's python "
+        "archive, or `signs`, which needs no data"
     )
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # `~somebody` who is nobody
+        return Path(name)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, holds a null, or lies where one may not look
+        return False
 
 
 def _load_signs(source: str, split: Split) -> ImageSet:
@@ -125,7 +141,9 @@ def _decode_zip(path: Path, split: Split) -> Decoded:
 
 def _stem(path: Path) -> str:
     """Return what figures call the source: its name without what says how it is packed."""
-    name = path.absolute().name or path.resolve().name
+    name = path.absolute().name
+    if name in ("", ".."):
+        name = path.resolve().name
     for suffix in (".zip", ".tar.gz", ".tgz", ".tar"):
         if path.is_file() and name.lower().endswith(suffix):
             return name[: -len(suffix)]

@@ -69,7 +69,12 @@ def open_zip(path: Path) -> Iterator[Tree]:
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise DataError(f"{path}: expected a zip of images, got: {error}; fetch or zip it again") from error
     with archive:
-        infos = {info.filename: info for info in archive.infolist() if not _is_hidden(info.filename)}
+        infos: dict[str, zipfile.ZipInfo] = {}
+        for info in archive.infolist():
+            if info.filename in infos:
+                raise DataError(f"{path}: expected each name once, got {info.filename} twice; zip it again")
+            if not _is_hidden(info.filename):
+                infos[info.filename] = info
         prefix = _prefix(path, infos)
         files: dict[str, zipfile.ZipInfo] = {}
         folders: set[str] = set()

@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.files import sha256_of_bytes, sha256_of_file
+from capgan_edge.runtime.containment import inside, refuse_bad_name
 from capgan_edge.runtime.manifest import FileRecord, Manifest, json_from_manifest, manifest_from_json
 
 MANIFEST = "manifest.json"
@@ -58,7 +58,7 @@ class Bundle:
         return self.path / self._artifact_name(precision)
 
     def read_artifact(self, precision: str = "auto") -> bytes:
-        """Return the graph of this precision: the very bytes that were hashed, so a later change of the file is moot."""
+        """Return the graph of this precision: the very bytes that were hashed, whatever the file becomes."""
         return self.read_file(self._artifact_name(precision))
 
     def read_file(self, name: str) -> bytes:
@@ -66,7 +66,7 @@ class Bundle:
         record = self.manifest.files.get(name)
         if record is None:
             raise ArtifactError(f"{self.path}: expected one of {', '.join(self.manifest.files)}, got {name!r}")
-        with _unreadable_is_one_line(self.path), _inside(self.path, name).open("rb") as file:
+        with _unreadable_is_one_line(self.path), inside(self.path, name).open("rb") as file:
             data = file.read(record.size_bytes + 1)
         if len(data) != record.size_bytes or sha256_of_bytes(data) != record.sha256:
             raise ArtifactError(
@@ -112,19 +112,25 @@ def write_bundle(
     """
     target = Path(path).resolve()
     for name in artifacts:
-        _refuse_bad_name(target, name)
+        refuse_bad_name(target, name)
     files = {name: FileRecord(sha256=sha256_of_bytes(data), size_bytes=len(data)) for name, data in artifacts.items()}
     content = {**artifacts, MANIFEST: json_from_manifest(manifest.model_copy(update={"files": files}))}
     _refuse_to_replace(target, overwrite=overwrite)
     with _unwritable_is_one_line(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp") as workshop:
+        with _workshop_beside(target) as workshop:
             fresh = Path(workshop, "new")
             for name, data in content.items():
                 _write_synced(fresh / name, data)
             Bundle.open(fresh)
             _swap_in(fresh, target, old=Path(workshop, "old"))
     return Bundle.open(path)
+
+
+def _workshop_beside(target: Path) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(
+        dir=target.parent, prefix=f".{target.name}.", suffix=".tmp", ignore_cleanup_errors=True
+    )
 
 
 def _read_manifest(root: Path) -> Manifest:
@@ -134,7 +140,7 @@ def _read_manifest(root: Path) -> Manifest:
     path = root / MANIFEST
     if not path.is_file():
         raise ArtifactError(f"{root}: expected {MANIFEST}, got none, so this is no bundle; run capgan-edge export")
-    _inside(root, MANIFEST)
+    inside(root, MANIFEST)
     with path.open("rb") as file:
         data = file.read(_MAX_MANIFEST_BYTES + 1)
     if len(data) > _MAX_MANIFEST_BYTES:
@@ -143,7 +149,7 @@ def _read_manifest(root: Path) -> Manifest:
 
 
 def _verify_file(root: Path, name: str, record: FileRecord) -> None:
-    path = _inside(root, name)
+    path = inside(root, name)
     if not path.is_file():
         raise ArtifactError(f"{root}: expected the file {name}, got none; copy the whole bundle, or export again")
     size = path.stat().st_size
@@ -154,28 +160,8 @@ def _verify_file(root: Path, name: str, record: FileRecord) -> None:
     digest = sha256_of_file(path)
     if digest != record.sha256:
         raise ArtifactError(
-            f"{path}: expected sha256 {record.sha256[:12]}..., got {digest[:12]}...; the file was changed or corrupted: "
-            "restore it from where it came, or export again"
-        )
-
-
-def _inside(root: Path, name: str) -> Path:
-    """Return where `name` really lies, refusing every way out of the bundle."""
-    _refuse_bad_name(root, name)
-    path = (root / name).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise ArtifactError(
-            f"{root}: expected every file inside the bundle, got a link from {name} to {path}; put the file itself there"
-        )
-    return path
-
-
-def _refuse_bad_name(root: Path, name: str) -> None:
-    pure = PurePosixPath(name)
-    is_plain = name.isprintable() and "\\" not in name and name not in ("", ".") and str(pure) == name
-    if not is_plain or pure.is_absolute() or ".." in pure.parts:
-        raise ArtifactError(
-            f"{root}: expected relative file names inside the bundle, got {name!r}; do not use this bundle, export again"
+            f"{path}: expected sha256 {record.sha256[:12]}..., got {digest[:12]}...; the file was changed or "
+            "corrupted: restore it from where it came, or export again"
         )
 
 
@@ -193,7 +179,8 @@ def _refuse_unlisted_artifacts(root: Path, manifest: Manifest) -> None:
             relative = Path(folder, name).relative_to(root).as_posix()
             if Path(name).suffix.lower() in _ARTIFACT_SUFFIXES and relative not in manifest.files:
                 raise ArtifactError(
-                    f"{root}: expected only artifacts that the manifest names, got {relative!r}; remove it, or export again"
+                    f"{root}: expected only artifacts that the manifest names, got {relative!r}; "
+                    "remove it, or export again"
                 )
 
 

@@ -46,7 +46,7 @@ class Canvas:
     def stroke(self, points: Sequence[Point], width: float, colour: Colour, *, round_ends: bool = False) -> None:
         """Draw a line through `points`, rounded where it bends, flat at its ends unless asked otherwise."""
         for start, end in itertools.pairwise(points):
-            length = math.dist(start, end)
+            length = math.dist(start, end) or 1.0  # the same point twice has no width to give
             dx, dy = (end[0] - start[0]) * width / 2 / length, (end[1] - start[1]) * width / 2 / length
             quad = [(start[0] - dy, start[1] + dx), (end[0] - dy, end[1] + dx)]
             self.polygon([*quad, (end[0] + dy, end[1] - dx), (start[0] + dy, start[1] - dx)], colour)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import numbers
 
@@ -11,6 +12,7 @@ SMALLEST_PX = 16
 LARGEST_PX = 512
 
 
+@functools.lru_cache(maxsize=1)
 def require_pillow() -> None:
     """Refuse to draw without Pillow."""
     if importlib.util.find_spec("PIL") is None:

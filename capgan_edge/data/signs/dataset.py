@@ -17,9 +17,7 @@ _STREAM = {"train": 1, "test": 2}
 _LARGEST_BYTES = 4 * 2**30
 
 
-def load_signs(
-    split: Literal["train", "test"], *, size_px: int = 32, n: int | None = None, seed: int = 0
-) -> ImageSet:
+def load_signs(split: Literal["train", "test"], *, size_px: int = 32, n: int | None = None, seed: int = 0) -> ImageSet:
     """Draw `n` road signs (train 12,000 and test 2,000 by default), classes in turn.
 
     Image i of a split depends on `seed`, `size_px` and i alone, so that a larger n continues a smaller one. The splits

@@ -1,4 +1,8 @@
-"""Coordinates and smooth random fields over a square picture; what is drawn from the generator ignores its size."""
+"""Coordinates, smooth random fields and colours of a square picture, drawn alike whatever its size.
+
+A picture is float32 RGB [3, H, W] in [0, 1], a colour [3, 1, 1], a field [H, W]: planes first, so that all of them mix
+by plain arithmetic, on contiguous rows.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
+Picture = NDArray[np.float32]
 
 
 @functools.lru_cache(maxsize=32)
@@ -26,27 +31,27 @@ def noise(rng: np.random.Generator, size_px: int, octaves: tuple[int, ...] = (4,
     for octave, cells in enumerate(octaves):
         grid = (rng.random((cells, cells), np.float32) * 2 - 1) * np.float32(0.62**octave)
         weights = _smooth_weights(cells, size_px)
-        total += weights @ grid @ weights.T
+        total += (weights @ grid) @ weights.T
     return total
 
 
 def step(field: Field, start: float, end: float) -> Field:
     """Return 0 where `field` is below `start`, 1 above `end`, smooth between them."""
-    t = np.clip((field - np.float32(start)) * np.float32(1 / (end - start)), 0, 1)
+    t: Field = np.clip((field - np.float32(start)) * np.float32(1 / (end - start)), 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def blend(below: NDArray[np.float32], above: NDArray[np.float32], share_HW: Field) -> NDArray[np.float32]:
-    """Return colours [H, W, 3] (or one colour [3]) mixed by a share in [0, 1]."""
-    return below + (above - below) * share_HW[..., None]
+def blend(below: Picture, above: Picture, share_HW: Field) -> Picture:
+    """Return two pictures or colours mixed by a share in [0, 1]; 1 is all `above`."""
+    return below + (above - below) * share_HW
 
 
-def colour(rng: np.random.Generator, *around: tuple[float, float, float], spread: float = 0.06) -> NDArray[np.float32]:
-    """Return one of the colours `around`, shifted a little; RGB in [0, 1]."""
+def colour(rng: np.random.Generator, *around: tuple[float, float, float], spread: float = 0.06) -> Picture:
+    """Return one of the colours `around`, shifted a little."""
     which, *shifts, brighter = rng.random(5).tolist()
     parts = zip(around[int(which * len(around))], shifts, strict=True)
     shifted = (part + spread * (0.6 * (2 * shift - 1) + 2 * brighter - 1) for part, shift in parts)
-    return np.array([min(1.0, max(0.0, part)) for part in shifted], np.float32)
+    return np.array([min(1.0, max(0.0, part)) for part in shifted], np.float32).reshape(3, 1, 1)
 
 
 @functools.lru_cache(maxsize=256)

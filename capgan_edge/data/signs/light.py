@@ -1,15 +1,14 @@
-"""Light on a scene: exposure, contrast, colour cast, gradient, cast shadows and glare. RGB float32 in [0, 1]."""
+"""Light on a scene: exposure, contrast, colour cast, gradient, cast shadows and glare."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from capgan_edge.data.signs.fields import Field, coordinates, noise, step
+from capgan_edge.data.signs.fields import Field, Picture, coordinates, noise, step
 
-Picture = NDArray[np.float32]
+_WARM = np.array([1.0, 0.15, -1.0], np.float32).reshape(3, 1, 1)
 
 
 def cast_shadow(rng: np.random.Generator, size_px: int, share: float) -> Field:
@@ -22,18 +21,19 @@ def cast_shadow(rng: np.random.Generator, size_px: int, share: float) -> Field:
     return 1 - depth * step(noise(rng, size_px, (4, 9, 18)), 0.0, 0.3)
 
 
-def relight(rng: np.random.Generator, picture_HW3: Picture, amount: float) -> Picture:
+def relight(rng: np.random.Generator, picture_CHW: Picture, amount: float) -> Picture:
     """Return the picture under other light; `amount` scales how far it is from even daylight."""
-    size_px = len(picture_HW3)
-    gain = math.exp(rng.uniform(-0.55, 0.25) * amount)
+    size_px = picture_CHW.shape[1]
+    gain = math.exp(rng.uniform(-0.5, 0.25) * amount)
     gamma = math.exp(rng.uniform(-0.22, 0.22) * amount)
     contrast = 1 + rng.uniform(-0.28, 0.12) * amount
-    cast = 1 + np.array([1.0, 0.15, -1.0], np.float32) * np.float32(rng.uniform(-0.13, 0.15) * amount)
+    cast = 1 + _WARM * np.float32(rng.uniform(-0.13, 0.15) * amount)
     gradient = 1 + _slope(rng, size_px) * np.float32(rng.uniform(0, 0.24) * amount)
-    lit = np.clip(picture_HW3, 0, 1) ** np.float32(gamma)
+    lit = np.clip(picture_CHW, 0, 1) ** np.float32(gamma)
     lit = (lit - np.float32(0.45)) * np.float32(contrast) + np.float32(0.45)
-    lit = lit * (cast * np.float32(gain)) * gradient[..., None]
-    return np.clip(lit + _glare(rng, size_px, amount), 0, 1)
+    lit = lit * (cast * np.float32(gain)) * gradient
+    brightened: Picture = np.clip(_glare(rng, lit.astype(np.float32, copy=False), amount), 0, 1)
+    return brightened
 
 
 def _slope(rng: np.random.Generator, size_px: int) -> Field:
@@ -42,10 +42,11 @@ def _slope(rng: np.random.Generator, size_px: int) -> Field:
     return x * np.float32(math.cos(angle)) + y * np.float32(math.sin(angle))
 
 
-def _glare(rng: np.random.Generator, size_px: int, amount: float) -> Picture:
+def _glare(rng: np.random.Generator, picture_CHW: Picture, amount: float) -> Picture:
+    """Return the picture, now and then with a bright veil around a point."""
     present, cx, cy, reach, strength = rng.uniform((0, -1.2, -1.2, 0.3, 0.1), (1, 1.2, 0.6, 0.9, 0.4))
     if present >= 0.16 * amount:
-        return np.zeros((1, 1, 3), np.float32)
-    x, y = coordinates(size_px)
-    spot = np.exp(-((x - np.float32(cx)) ** 2 + (y - np.float32(cy)) ** 2) / np.float32(reach**2))
-    return spot[..., None] * np.array([1.0, 0.97, 0.88], np.float32) * np.float32(strength)
+        return picture_CHW
+    x, y = coordinates(picture_CHW.shape[1])
+    spot: Field = np.exp(-((x - np.float32(cx)) ** 2 + (y - np.float32(cy)) ** 2) / np.float32(reach**2))
+    return picture_CHW + spot * np.float32(strength)

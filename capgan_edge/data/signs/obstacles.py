@@ -61,7 +61,9 @@ def _bar(rng: np.random.Generator, image: Image.Image) -> None:
 
 
 def _sticker(rng: np.random.Generator, image: Image.Image, pose: Pose) -> None:
-    width, height, x, y, angle = rng.uniform((0.1, 0.07, -0.6, -0.6, -0.8), (0.21, 0.17, 0.6, 0.6, 0.8))
+    """Paper above or below the middle, where it does not hide what tells one number from another."""
+    width, height, x, y, angle = rng.uniform((0.1, 0.07, -0.28, 0.4, -0.8), (0.21, 0.17, 0.28, 0.66, 0.8))
+    y = y if rng.random() < 0.5 else -y
     corners = np.array([(-width, -height), (width, -height), (width, height), (-width, height)])
     tones = ((0.92, 0.92, 0.88), (0.2, 0.55, 0.75), (0.85, 0.35, 0.6), (0.2, 0.2, 0.22), (0.9, 0.75, 0.2))
     paper, ink = colour(rng, *tones), colour(rng, *tones)
@@ -77,5 +79,5 @@ def _fill(image: Image.Image, points_N2: Points, tone: Any) -> None:
     from PIL import ImageDraw
 
     pixels = (points_N2 + 1) * (image.width / 2)
-    red, green, blue = (int(255 * min(1.0, max(0.0, float(part)))) for part in tone)
+    red, green, blue = (int(255 * min(1.0, max(0.0, float(part)))) for part in np.ravel(tone))
     ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in pixels], fill=(red, green, blue))

@@ -27,7 +27,9 @@ def arrow_head(canvas: Canvas, tip: Point, direction_deg: float, size: float, co
     dx, dy = math.cos(forward), math.sin(forward)
     base = (tip[0] - size * dx, tip[1] - size * dy)
     side = 0.62 * size
-    canvas.polygon([tip, (base[0] - side * dy, base[1] + side * dx), (base[0] + side * dy, base[1] - side * dx)], colour)
+    canvas.polygon(
+        [tip, (base[0] - side * dy, base[1] + side * dx), (base[0] + side * dy, base[1] - side * dx)], colour
+    )
 
 
 def straight_arrow(canvas: Canvas, tail: Point, tip: Point, width: float, colour: Colour) -> None:

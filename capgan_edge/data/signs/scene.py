@@ -13,6 +13,7 @@ from capgan_edge.data.signs.backdrop import draw_backdrop
 from capgan_edge.data.signs.catalogue import SIGN_CLASSES
 from capgan_edge.data.signs.checks import LARGEST_PX, SMALLEST_PX, check_integer, check_share, require_pillow
 from capgan_edge.data.signs.face import face_for
+from capgan_edge.data.signs.fields import Picture
 from capgan_edge.data.signs.light import cast_shadow, relight
 from capgan_edge.data.signs.obstacles import draw_obstacle, draw_post
 from capgan_edge.data.signs.pose import Pose, random_pose
@@ -21,8 +22,6 @@ from capgan_edge.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from PIL import Image
-
-Picture = NDArray[np.float32]
 
 _OVERSAMPLING = 2
 
@@ -106,19 +105,19 @@ def _enlarged_backdrop(backdrop_HWC: NDArray[np.uint8], size_px: int) -> Picture
             f"expected a uint8 backdrop of shape {expected}, got {backdrop_HWC.dtype} {backdrop_HWC.shape}; "
             "crop or resize it first"
         )
-    return backdrop_HWC.repeat(_OVERSAMPLING, axis=0).repeat(_OVERSAMPLING, axis=1).astype(np.float32) / 255
+    return _planes(backdrop_HWC.repeat(_OVERSAMPLING, axis=0).repeat(_OVERSAMPLING, axis=1))
 
 
 def _put_up(
-    rng: np.random.Generator, picture_HW3: Picture, class_index: int, pose: Pose, variation: Variation
+    rng: np.random.Generator, picture_CHW: Picture, class_index: int, pose: Pose, variation: Variation
 ) -> Picture:
     """Return the picture with the post, the sign in its shade, and perhaps an obstacle before it."""
-    image = _image_from_picture(picture_HW3)
+    image = _image_from_picture(picture_CHW)
     draw_post(rng, image, pose)
-    sign_HW4 = _warped_face(class_index, pose, image.width)
-    wear(rng, sign_HW4, variation.wear)
-    shade = cast_shadow(rng, image.width, variation.shadow_share)[..., None]
-    picture = _picture_from_image(image) * (1 - sign_HW4[..., 3:]) + sign_HW4[..., :3] * shade
+    sign_4HW = _warped_face(class_index, pose, image.width)
+    wear(rng, sign_4HW, variation.wear)
+    shade = cast_shadow(rng, image.width, variation.shadow_share)
+    picture: Picture = _picture_from_image(image) * (1 - sign_4HW[3]) + sign_4HW[:3] * shade
     if rng.random() < variation.obstacle_share:
         image = _image_from_picture(picture)
         draw_obstacle(rng, image, pose)
@@ -127,7 +126,7 @@ def _put_up(
 
 
 def _warped_face(class_index: int, pose: Pose, canvas_px: int) -> Picture:
-    """Return the face as the camera sees it: premultiplied RGBA, float32 in [0, 1]."""
+    """Return the face as the camera sees it: premultiplied RGBA, float32 [4, H, W] in [0, 1]."""
     from PIL import Image
 
     face = face_for(class_index, pose.fill * canvas_px)
@@ -140,17 +139,22 @@ def _warped_face(class_index: int, pose: Pose, canvas_px: int) -> Picture:
     return _picture_from_image(warped)
 
 
-def _photograph(rng: np.random.Generator, picture_HW3: Picture, variation: Variation) -> NDArray[np.uint8]:
-    sharp = _image_from_picture(picture_HW3)
+def _photograph(rng: np.random.Generator, picture_CHW: Picture, variation: Variation) -> NDArray[np.uint8]:
+    sharp = _image_from_picture(picture_CHW)
     blurred = lens.blur(rng, sharp, variation.blur).reduce(_OVERSAMPLING)
     return lens.exposed(rng, _picture_from_image(blurred), variation.noise)
 
 
-def _image_from_picture(picture_HW3: Picture) -> Image.Image:
+def _image_from_picture(picture_CHW: Picture) -> Image.Image:
     from PIL import Image
 
-    return Image.fromarray((np.clip(picture_HW3, 0, 1) * 255 + np.float32(0.5)).astype(np.uint8))
+    levels = np.clip(picture_CHW, 0, 1) * 255 + np.float32(0.5)
+    return Image.fromarray(np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0)))
 
 
 def _picture_from_image(image: Image.Image) -> Picture:
-    return np.asarray(image).astype(np.float32) * np.float32(1 / 255)
+    return _planes(np.asarray(image))
+
+
+def _planes(pixels_HWC: NDArray[np.uint8]) -> Picture:
+    return np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1)) * np.float32(1 / 255)

@@ -1,0 +1,55 @@
+"""How to train a purifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from capgan_edge.errors import ConfigError
+from capgan_edge.models.attention import AttentionName
+from capgan_edge.training.losses import LossWeights
+from capgan_edge.training.schedule import ScheduleName
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CapGanConfig:
+    """The loop's settings; the defaults are Section IV-A of the paper."""
+
+    epochs: int = 200
+    """All epochs, the semantic ones included."""
+    semantic_epochs: int = 0
+    """First epochs that train T_AC alone: semantic, CAM and L1 losses on A2C and C2C, without cycle and GAN.
+
+    Not in the paper: a small purifier learns to purify in a fifth of the time, and the cycle then starts from it.
+    """
+    batch_size: int = 128
+    learning_rate: float = 1e-4
+    """Peak rate of Adam (0.5, 0.999), for the purifiers."""
+    discriminator_learning_rate: float = 1e-4
+    """Peak rate of Adam (0.5, 0.999), for the discriminators."""
+    schedule: ScheduleName = "cosine"
+    max_gradient_norm: float | None = None
+    """Clip the purifiers' gradient to this L2 norm; None does not clip."""
+    epsilon: float = 8 / 255
+    """Of the FGSM images that make up the adversarial domain, in [0, 1]."""
+    weights: LossWeights = field(default_factory=LossWeights)
+    ndf: int = 64
+    """Channels of the discriminators' first convolution."""
+    discriminator_attention: AttentionName = "gap"
+    is_mirrored: bool = True
+    """Mirror half of the images; False where left and right mean different things (road signs)."""
+    num_held_out: int = 1000
+    """Training images kept back; the first `num_watched` are attacked and watched."""
+    num_watched: int = 500
+    figure_every: int = 1
+    """Epochs between figures."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 2:
+            raise ConfigError(f"expected epochs >= 1 and batch_size >= 2, got {self.epochs} and {self.batch_size}")
+        if not 0 <= self.semantic_epochs <= self.epochs:
+            raise ConfigError(f"expected semantic_epochs in [0, {self.epochs}], got {self.semantic_epochs}")
+        if not 1 <= self.num_watched <= self.num_held_out:
+            raise ConfigError(f"expected num_watched in [1, {self.num_held_out}], got {self.num_watched}")
+        if self.figure_every < 1:
+            raise ConfigError(f"expected figure_every >= 1, got {self.figure_every}")

@@ -1,0 +1,67 @@
+"""Pictures of a run: its losses, and a fixed row of clean, attacked, purified images and attention maps."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from capgan_edge.files import write_atomic
+from capgan_edge.models.purifier import Purifier
+
+COLUMNS = 8
+
+
+def draw_losses(run_path: Path) -> None:
+    """Write `losses.png` from the run's `log.csv`: losses above, accuracy in percent below."""
+    from matplotlib.figure import Figure
+
+    with (run_path / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    epochs = [int(row["epoch"]) for row in rows]
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    losses, shares = figure.subplots(2, 1, sharex=True)
+    names = list(dict.fromkeys(key for row in rows for key in row if key not in ("epoch", "images_per_s")))
+    for name in names:
+        values = [float(row[name]) if row.get(name) else float("nan") for row in rows]
+        (shares if name.endswith("_percent") else losses).plot(epochs, values, marker="o", ms=3, label=name)
+    losses.set(yscale="log", ylabel="loss")
+    shares.set(ylabel="held out, %", xlabel="epoch", ylim=(0, 100))
+    for axes in (losses, shares):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    _save(figure, run_path / "losses.png")
+
+
+@torch.no_grad()
+def draw_samples(path: Path, purifier: Purifier, clean_NCHW: Tensor, attacked_NCHW: Tensor) -> None:
+    """Write a grid: clean, attacked, purified (A2C), what was changed (x8), attention map."""
+    from matplotlib.figure import Figure
+
+    was_training = purifier.training
+    purifier.eval()
+    x, a = clean_NCHW[:COLUMNS].float(), attacked_NCHW[:COLUMNS].float()
+    out = purifier.translate(a)
+    purifier.train(was_training)
+    change = (0.5 + 8 * (out.image_BCHW - a)).clamp(0, 1)
+    figure = Figure(figsize=(1.3 * len(x), 6.8), layout="constrained")
+    grid = figure.subplots(5, len(x), squeeze=False)
+    for row, (title, images) in enumerate(
+        {"clean": x, "attacked": a, "purified": out.image_BCHW, "change x8": change, "attention": out.heat_map_BHW}.items()
+    ):
+        for column, image in enumerate(images.cpu().numpy()):
+            axes = grid[row][column]
+            axes.set(xticks=[], yticks=[])
+            axes.imshow(np.moveaxis(image, 0, -1) if image.ndim == 3 else image, cmap="magma")
+        grid[row][0].set_ylabel(title)
+    _save(figure, path)
+
+
+def _save(figure: object, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)  # type: ignore[attr-defined]
+    write_atomic(path, buffer.getvalue())

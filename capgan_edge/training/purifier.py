@@ -1,0 +1,148 @@
+"""A purifier's run: epochs of CAP-GAN with a watch on held-out images, checkpoints, a log and figures."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from capgan_edge.data.images import ImageSet
+from capgan_edge.errors import TrainingError
+from capgan_edge.files import write_json
+from capgan_edge.models.purifier import PurifierConfig
+from capgan_edge.models.victim import SimpleResNet, folded
+from capgan_edge.training.batches import Batches, split_validation
+from capgan_edge.training.cap_gan import CapGan
+from capgan_edge.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_into,
+    load_optimizer,
+    module_tensors,
+    optimizer_tensors,
+    save_checkpoint,
+)
+from capgan_edge.training.config import CapGanConfig
+from capgan_edge.training.device import place
+from capgan_edge.training.figures import draw_losses, draw_samples
+from capgan_edge.training.journal import Journal
+from capgan_edge.training.schedule import learning_rate, set_learning_rate
+from capgan_edge.training.watch import Watch
+
+
+class PurifierRun:
+    """Train T_AC (with its inverse and the discriminators) before a frozen victim."""
+
+    def __init__(
+        self,
+        config: CapGanConfig,
+        purifier: PurifierConfig,
+        victim: nn.Module,
+        victim_state: Mapping[str, Any],
+        train: ImageSet,
+        run_path: Path,
+        fabric: Fabric,
+    ) -> None:
+        run_path.mkdir(parents=True, exist_ok=True)
+        self.config, self.purifier, self.fabric, self.run_path = config, purifier, fabric, run_path
+        self.victim, self.victim_state, self.train_set = victim.eval().requires_grad_(False), victim_state, train
+        torch.manual_seed(config.seed)
+        fitted, held_out = split_validation(train, config.num_held_out, seed=config.seed)
+        self.batches = Batches(fitted, config.batch_size, seed=config.seed, is_mirrored=config.is_mirrored,
+                               rank=fabric.global_rank, world_size=fabric.world_size)  # fmt: skip
+        fast = place(fabric, folded(self.victim) if isinstance(self.victim, SimpleResNet) else self.victim)
+        self.gan = CapGan(purifier, config, fast, fabric)
+        self.watch = Watch(held_out.take(config.num_watched, seed=config.seed), fast, config.epsilon, fabric,
+                           seed=config.seed)  # fmt: skip
+        self.best_percent = -1.0
+        self.first_epoch = 0
+
+    def resume(self) -> None:
+        """Go on from `last.json`; the rest is bit for bit what an unbroken run would have done."""
+        checkpoint = load_checkpoint(self.run_path, "purifier")
+        for name, network in self.gan.networks.items():
+            load_into(network, checkpoint.tensors, name, str(self.run_path))
+        load_optimizer(self.gan.t_optimizer, checkpoint.tensors, "t_optimizer")
+        load_optimizer(self.gan.d_optimizer, checkpoint.tensors, "d_optimizer")
+        self.first_epoch, self.best_percent = checkpoint.epoch, checkpoint.state["best_percent"]
+
+    def run(self) -> CapGan:
+        """Train to the last epoch.
+
+        Raises:
+            TrainingError: a loss became NaN; the last good checkpoint is kept.
+        """
+        config, total_steps = self.config, self.config.epochs * len(self.batches)
+        with Journal(self.run_path, total_steps=total_steps, done_steps=self.first_epoch * len(self.batches),
+                     is_silent=not self.fabric.is_global_zero) as journal:  # fmt: skip
+            for epoch in range(self.first_epoch, config.epochs):
+                row = self._train_epoch(epoch, journal)
+                row |= self.watch.percentages(self.gan.t_ac)
+                journal.epoch(epoch + 1, row)
+                if self.fabric.is_global_zero:
+                    self._save(epoch + 1, row)
+        if self.fabric.is_global_zero:
+            write_json(self.run_path / "finished.json", {"kind": "purifier", "epochs": config.epochs})
+        return self.gan
+
+    def _train_epoch(self, epoch: int, journal: Journal) -> dict[str, float]:
+        for network in self.gan.networks.values():
+            network.train()
+        is_semantic = epoch < self.config.semantic_epochs
+        sums: dict[str, float] = defaultdict(float, dict.fromkeys(LOSS_NAMES, 0.0))
+        started_s = time.monotonic()
+        for i, (x_BCHW, y_B) in enumerate(self.batches.epoch(epoch)):
+            self._set_learning_rates(epoch * len(self.batches) + i)
+            x_BCHW, y_B = self.fabric.to_device((x_BCHW, y_B))
+            pair = self.gan.pair(x_BCHW, y_B)
+            losses = {k: v.item() for k, v in (self.gan.semantic_step if is_semantic else self.gan.step)(pair).items()}
+            self._stop_if_not_finite(losses, epoch, i)
+            for name, value in losses.items():
+                sums[name] += value / len(self.batches)
+            seconds = time.monotonic() - started_s
+            journal.step(losses | {"images_per_s": (i + 1) * self.config.batch_size / seconds})
+        return dict(sums) | {"images_per_s": len(self.batches) * self.config.batch_size / seconds}
+
+    def _set_learning_rates(self, step: int) -> None:
+        c, total_steps = self.config, self.config.epochs * len(self.batches)
+        set_learning_rate(self.gan.t_optimizer, learning_rate(c.schedule, c.learning_rate, step, total_steps))
+        rate = learning_rate(c.schedule, c.discriminator_learning_rate, step, total_steps)
+        set_learning_rate(self.gan.d_optimizer, rate)
+
+    def _stop_if_not_finite(self, losses: dict[str, float], epoch: int, step: int) -> None:
+        bad = [name for name, value in losses.items() if not np.isfinite(value)]
+        if bad:
+            raise TrainingError(
+                f"expected finite losses, got {losses[bad[0]]} for {', '.join(bad)} in epoch {epoch + 1}, step {step}; "
+                f"the last good checkpoint in {self.run_path} is kept: lower the learning rate and --resume"
+            )
+
+    def _save(self, epoch: int, row: dict[str, float]) -> None:
+        score = (row["clean_percent"] + row["pgd20_percent"]) / 2
+        is_best, self.best_percent = score > self.best_percent, max(score, self.best_percent)
+        tensors = {k: v for name, network in self.gan.networks.items() for k, v in module_tensors(name, network).items()}
+        tensors |= optimizer_tensors("t_optimizer", self.gan.t_optimizer)
+        tensors |= optimizer_tensors("d_optimizer", self.gan.d_optimizer)
+        if isinstance(self.victim, SimpleResNet):
+            tensors |= module_tensors("victim", self.victim)
+        train = self.train_set
+        state = {"config": asdict(self.config), "purifier": asdict(self.purifier), "victim": dict(self.victim_state),
+                 "class_names": list(train.class_names), "size_px": list(train.size_px), "data": train.name,
+                 "best_percent": self.best_percent, "row": row}  # fmt: skip
+        save_checkpoint(self.run_path, Checkpoint(kind="purifier", epoch=epoch, tensors=tensors, state=state),
+                        is_best=is_best)  # fmt: skip
+        if epoch % self.config.figure_every == 0 or epoch == self.config.epochs:
+            draw_losses(self.run_path)
+            draw_samples(self.run_path / f"samples-{epoch:04d}.png", self.gan.t_ac, self.watch.sets["clean"],
+                         self.watch.sets["pgd20"])  # fmt: skip
+
+
+LOSS_NAMES = ("l1", "gan", "identity", "cycle", "cam", "semantic", "d")

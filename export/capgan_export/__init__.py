@@ -1,0 +1,1 @@
+"""Export: fuse purifier and victim into one graph, hold it against torch, write the bundle, verify it later."""

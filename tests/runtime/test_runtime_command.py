@@ -1,0 +1,108 @@
+"""`classify` and `inspect`, through the command line's own front door."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from capgan_edge.cli import GROUP, main
+from capgan_edge.runtime.bundle import Bundle
+
+RUNTIME = [EntryPoint("runtime", "capgan_edge.runtime.command:app", GROUP)]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, colour in (("a_red.png", (200, 0, 0)), ("b_blue.png", (0, 0, 200))):
+        Image.new("RGB", (20, 30), colour).save(folder / name)
+    return folder
+
+
+def test_classify_prints_a_verdict_an_image(
+    shared_bundle: Bundle, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["classify", str(shared_bundle.path), str(images), "--threads", "1"], RUNTIME) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if ".png" in line]
+    assert ["stop" in rows[0], "go" in rows[1], len(rows)] == [True, True, 2]
+
+
+def test_classify_speaks_json_to_machines(
+    shared_bundle: Bundle, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", str(shared_bundle.path), str(images / "b_blue.png"), "--json"], RUNTIME) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["classifier"]["precision"] == "fp32"
+    (verdict,) = said["verdicts"]
+    assert (verdict["label"], verdict["index"], verdict["image"]) == ("go", 2, str(images / "b_blue.png"))
+    assert verdict["raw_label"] in ("stop", "yield")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("none.png", "got nothing"), ("corrupt.png", "expected an image at"), ("empty", "got none")],
+)
+def test_an_image_that_cannot_be_read_is_one_line_and_exit_1(
+    name: str, message: str, shared_bundle: Bundle, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "corrupt.png").write_bytes(b"\x89PNG\r\n\x1a\n junk")
+    (images / "empty").mkdir()
+    assert main(["classify", str(shared_bundle.path), str(images / name)], RUNTIME) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_an_image_in_the_place_of_the_bundle_is_told(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", str(images / "a_red.png"), str(images / "b_blue.png")], RUNTIME) == 1
+    assert "expected a bundle (a directory) at" in capsys.readouterr().err
+
+
+def test_inspect_shows_files_parity_and_figures(
+    shared_bundle: Bundle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
+    assert main(["inspect", str(shared_bundle.path)], RUNTIME) == 0
+    out = capsys.readouterr().out
+    digest = shared_bundle.manifest.files["model.fp32.onnx"].sha256[:16]
+    for said in (digest, "stop, yield, go", "91.5 %", "89.6 to 93.1", "attacked", "256", "attack=pgd-20", "verified"):
+        assert said in out
+
+
+def test_inspect_speaks_json_and_defaults_to_the_bundle_here(
+    bundle_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bundle_path.parent)
+    assert main(["inspect", "--json"], RUNTIME) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["verified"] is True
+    assert said["precisions"] == ["fp32"]
+    assert said["total_bytes"] == (bundle_path / "model.fp32.onnx").stat().st_size
+    assert said["manifest"]["figures"][0]["seed"] == 7
+
+
+def test_inspect_does_not_parse_the_graph(bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from capgan_edge.runtime.bundle import write_bundle
+
+    junk = b"hashed and whole, yet no ONNX model"
+    write_bundle(bundle_path, Bundle.open(bundle_path).manifest, {"model.fp32.onnx": junk}, overwrite=True)
+    assert main(["inspect", str(bundle_path)], RUNTIME) == 0
+
+
+def test_a_changed_bundle_fails_both_commands_with_a_json_error_where_asked(
+    bundle_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bundle_path / "model.fp32.onnx").write_bytes(b"evil")
+    for arguments in (["inspect", str(bundle_path), "--json"], ["classify", str(bundle_path), str(images), "--json"]):
+        assert main(arguments, RUNTIME) == 1
+        out, err = capsys.readouterr()
+        assert "bytes, got 4" in json.loads(out)["error"]
+        assert err.startswith("error: ")
