@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from capgan_edge.attacks.base import LinfAttack, Model, CountedModel, cross_entropy_gradient, project
+from capgan_edge.attacks.base import CountedModel, LinfAttack, Model, cross_entropy_gradient, project
 
 
 @dataclass(frozen=True, kw_only=True)

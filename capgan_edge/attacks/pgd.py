@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from capgan_edge.attacks.base import LinfAttack, CountedModel, project
+from capgan_edge.attacks.base import CountedModel, LinfAttack, project
 from capgan_edge.errors import ConfigError
 
 
@@ -24,6 +24,8 @@ class PGD(LinfAttack):
         LinfAttack.__post_init__(self)
         if self.steps < 1:
             raise ConfigError(f"expected at least one step, got {self.steps}")
+        if self.step_size is not None and not 0 < self.step_size <= 1:
+            raise ConfigError(f"expected step_size in (0, 1], or None for epsilon / 4, got {self.step_size}")
 
     def run(self, model: CountedModel, x_BCHW: Tensor, y_B: Tensor, generator: torch.Generator) -> Tensor:
         step_size = self.epsilon / 4 if self.step_size is None else self.step_size

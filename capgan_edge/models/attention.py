@@ -43,16 +43,17 @@ class CamAttention(nn.Module):
 
     def forward(self, e_BCHW: Tensor) -> Attended:
         logits = [self.average_head(e_BCHW.mean(dim=(2, 3)))]
-        maps = [e_BCHW * _weight_C11(self.average_head)]
+        maps = [e_BCHW * _weight_of(self.average_head)]
         if self.max_head is not None:
             logits.append(self.max_head(e_BCHW.amax(dim=(2, 3))))
-            maps.append(e_BCHW * _weight_C11(self.max_head))
+            maps.append(e_BCHW * _weight_of(self.max_head))
         weighted = maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
         features_BCHW = F.leaky_relu(self.mix(weighted), self.negative_slope)
         return Attended(features_BCHW, torch.cat(logits, dim=1), weighted.sum(dim=1))
 
 
-def _weight_C11(head: nn.Module) -> Tensor:
+def _weight_of(head: nn.Module) -> Tensor:
+    """Return the weights as [C, 1, 1]."""
     weight_1C = head.weight
     assert isinstance(weight_1C, Tensor)
     return weight_1C[0][:, None, None]

@@ -101,7 +101,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         h_BCHW = F.relu(self.norm1(self.conv1(x_BCHW)))
-        return x_BCHW + self.norm2(self.conv2(h_BCHW))
+        out_BCHW: Tensor = x_BCHW + self.norm2(self.conv2(h_BCHW))
+        return out_BCHW
 
 
 class AdaptiveResidualBlock(nn.Module):
@@ -116,4 +117,5 @@ class AdaptiveResidualBlock(nn.Module):
 
     def forward(self, x_BCHW: Tensor, gamma_BC: Tensor, beta_BC: Tensor) -> Tensor:
         h_BCHW = F.relu(self.norm1(self.conv1(x_BCHW), gamma_BC, beta_BC))
-        return x_BCHW + self.norm2(self.conv2(h_BCHW), gamma_BC, beta_BC)
+        out_BCHW: Tensor = x_BCHW + self.norm2(self.conv2(h_BCHW), gamma_BC, beta_BC)
+        return out_BCHW

@@ -1,7 +1,7 @@
 """What each ONNX op is in torch: the table that makes an ONNX classifier differentiable.
 
-An entry takes the op's inputs (None where one is left out) and attributes, and returns its output, or a list of outputs.
-Ops and attributes follow opsets 13 to 21; where an older opset had an attribute for what is an input now, both are read.
+An entry takes the op's inputs (None where one is left out) and attributes, and returns its output, or a list of them.
+Ops and attributes follow opsets 13 to 21; where an older opset had an attribute for today's input, both are read.
 """
 
 from __future__ import annotations
@@ -113,8 +113,9 @@ def _slice(i: Inputs, a: Attributes) -> Tensor:
 def _gather(i: Inputs, a: Attributes) -> Tensor:
     x, index, axis = i[0], i[1].long(), a.get("axis", 0) % i[0].dim()
     index = torch.where(index < 0, index + x.shape[axis], index)
-    gathered = x.index_select(axis, index.reshape(-1))
-    return gathered.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+    chosen = x.index_select(axis, index.reshape(-1))
+    gathered: Tensor = chosen.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+    return gathered
 
 
 def _split(i: Inputs, a: Attributes) -> list[Tensor]:
@@ -134,7 +135,8 @@ def _constant(i: Inputs, a: Attributes) -> Tensor:
 
 def _constant_of_shape(i: Inputs, a: Attributes) -> Tensor:
     value = a.get("value", torch.zeros(1))
-    return value.reshape(()).expand(i[0].tolist()).clone()  # type: ignore[no-any-return]
+    filled: Tensor = value.reshape(()).expand(i[0].tolist()).clone()
+    return filled
 
 
 def _cast(i: Inputs, a: Attributes) -> Tensor:
@@ -175,7 +177,8 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "Add": _of_all(torch.add), "Sub": _of_all(torch.sub), "Mul": _of_all(torch.mul), "Div": _div,
         "Pow": _of_all(torch.pow), "Sqrt": _of_all(torch.sqrt), "Reciprocal": _of_all(torch.reciprocal),
         "Exp": _of_all(torch.exp), "Log": _of_all(torch.log), "Neg": _of_all(torch.neg), "Abs": _of_all(torch.abs),
-        "Erf": _of_all(torch.erf), "Max": lambda i, a: _folded(torch.maximum, i), "Min": lambda i, a: _folded(torch.minimum, i),
+        "Erf": _of_all(torch.erf),
+        "Max": lambda i, a: _folded(torch.maximum, i), "Min": lambda i, a: _folded(torch.minimum, i),
         "Relu": _of_all(F.relu), "Sigmoid": _of_all(torch.sigmoid), "Tanh": _of_all(torch.tanh),
         "Softplus": _of_all(F.softplus), "HardSwish": _of_all(F.hardswish), "Gelu": _gelu,
         "PRelu": lambda i, a: torch.where(i[0] < 0, i[0] * i[1], i[0]),

@@ -1,4 +1,4 @@
-"""ONNX ops over height and width in torch: convolution, pooling, padding; and how an op that does not convert is refused."""
+"""ONNX ops over height and width in torch: convolution, pooling, padding; and the error for what does not convert."""
 
 from __future__ import annotations
 
@@ -85,8 +85,17 @@ def _same_pads(
     return before + after
 
 
-def unsupported(op_type: str, what: str) -> ConfigError:
-    return ConfigError(
-        f"expected an ONNX victim whose ops convert to torch, got {op_type} with {what}; this ONNX victim can be exported "
-        "and run, but not used in training: give the model as module:factory or a .pt2 file"
-    )
+class UnconvertibleError(ConfigError):
+    """An ONNX op, or a setting of it, has no counterpart in torch."""
+
+    def __init__(self, op: str) -> None:
+        self.op = op
+        super().__init__(
+            f"expected an ONNX victim whose ops all convert to torch, got {op}; this ONNX victim can be exported and "
+            "run, but not used in training: give the model as module:factory or a .pt2 file"
+        )
+
+
+def unsupported(op_type: str, what: str) -> UnconvertibleError:
+    """Return the error for a setting of an op."""
+    return UnconvertibleError(f"{op_type} with {what}")

@@ -1,4 +1,4 @@
-"""A victim from an ONNX file: what it takes and gives, checked, and its graph as a torch module where every op converts.
+"""A victim from an ONNX file: what it takes and gives, checked, and its graph as a torch module where its ops convert.
 
 Shapes: N images, H height, W width, K classes.
 """
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from capgan_edge.errors import ArtifactError, ConfigError, MissingDependencyError
-from capgan_edge.models.onnx_ops import OPS, Attributes
+from capgan_edge.errors import ArtifactError, MissingDependencyError
+from capgan_edge.models.onnx_ops import OPS
+from capgan_edge.models.onnx_spatial_ops import Attributes, UnconvertibleError
 
 if TYPE_CHECKING:
     import onnx
@@ -107,10 +108,7 @@ class OnnxModule(nn.Module):
         super().__init__()
         missing = unconvertible_ops(victim)
         if missing:
-            raise ConfigError(
-                f"expected an ONNX victim whose ops all convert to torch, got {', '.join(missing)}; this ONNX victim can be "
-                "exported and run, but not used in training: give the model as module:factory or a .pt2 file"
-            )
+            raise UnconvertibleError(", ".join(missing))
         graph = victim.model.graph
         self.input_name, self.output_name = victim.input_name, victim.output_name
         self._buffer_of: dict[str, str] = {}

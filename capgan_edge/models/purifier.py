@@ -7,7 +7,7 @@ Shapes: B batch, C channel, H height, W width, J pooled views of the attention.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,8 @@ from capgan_edge.models.blocks import (
     make_conv,
 )
 
+OutputName = Literal["direct", "residual"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PurifierConfig:
@@ -39,7 +41,7 @@ class PurifierConfig:
     """`adalin` is AdaLIN in the blocks behind the attention and InstanceNorm elsewhere."""
     attention: AttentionName = "gap"
     padding: PaddingName = "reflect"
-    output: Literal["direct", "residual"] = "direct"
+    output: OutputName = "direct"
     """Whether the decoder predicts the image or what is added to the input."""
     has_skips: bool = False
     """Whether encoder features are concatenated to the decoder's at the same resolution."""
@@ -50,6 +52,10 @@ class PurifierConfig:
                 f"expected ngf >= 1, num_blocks >= 0 and an odd end_kernel_px, got {self.ngf}, {self.num_blocks} and "
                 f"{self.end_kernel_px}"
             )
+        for name, kind in (("norm", NormName), ("attention", AttentionName), ("padding", PaddingName),
+                           ("output", OutputName)):  # fmt: skip
+            if getattr(self, name) not in get_args(kind):
+                raise ConfigError(f"expected {name} among {', '.join(get_args(kind))}, got {getattr(self, name)!r}")
 
 
 class Translated(NamedTuple):
@@ -108,10 +114,8 @@ class Purifier(nn.Module):
         h_BCHW = self._merge(self.merge1, self.up1(h_BCHW), e2_BCHW)
         h_BCHW = self._merge(self.merge2, self.up2(h_BCHW), e1_BCHW)
         out_BCHW = torch.tanh(self.end(h_BCHW).float())
-        if self.config.output == "residual":
-            image_BCHW = (x_BCHW + out_BCHW).clamp(0, 1)
-        else:
-            image_BCHW = (out_BCHW + 1) / 2
+        is_residual = self.config.output == "residual"
+        image_BCHW = (x_BCHW + out_BCHW).clamp(0, 1) if is_residual else (out_BCHW + 1) / 2
         return Translated(image_BCHW, attended.domain_logits_BJ.float(), attended.heat_map_BHW.float())
 
     def _decode_blocks(self, h_BCHW: Tensor) -> Tensor:

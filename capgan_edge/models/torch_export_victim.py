@@ -40,7 +40,7 @@ _TARGET = re.compile(
     r"torch\.ops\.aten\.(?!from_file)\w+\.\w+|torch\.sym_(max|min|int|not)"
     r"|_operator\.(getitem|add|sub|mul|floordiv|mod|eq|ne|lt|le|gt|ge|neg)"
 )
-_LEAF = {"type": None, "context": None, "children_spec": []}
+_LEAF: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
 
 
 class ExportedVictim(nn.Module):

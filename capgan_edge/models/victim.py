@@ -37,7 +37,8 @@ class PreActivationUnit(nn.Module):
             x_BCHW = F.avg_pool2d(x_BCHW, self.stride)
         if self.channel_padding:
             x_BCHW = F.pad(x_BCHW, (0, 0, 0, 0, self.channel_padding, self.channel_padding))
-        return x_BCHW + h_BCHW
+        out_BCHW: Tensor = x_BCHW + h_BCHW
+        return out_BCHW
 
 
 class SimpleResNet(nn.Module):

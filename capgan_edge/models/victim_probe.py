@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from capgan_edge.errors import ConfigError
+from capgan_edge.errors import CapganError, ConfigError
 
 
 @torch.no_grad()
@@ -25,8 +27,8 @@ def num_classes_of(module: nn.Module, size_px: tuple[int, int], name: str) -> in
     scale = max(1.0, float(logits_BK.abs().max()))
     if float((alone_1K[0] - logits_BK[1]).abs().max()) > 1e-3 * scale:
         raise ConfigError(
-            f"{name}: expected the same logits for an image alone and in a batch, got others; put the victim in eval mode "
-            "before it is exported (batch norm and dropout)"
+            f"{name}: expected the same logits for an image alone and in a batch, got others; put the victim in eval "
+            "mode before it is exported (batch norm and dropout)"
         )
     return int(logits_BK.shape[1])
 
@@ -34,7 +36,9 @@ def num_classes_of(module: nn.Module, size_px: tuple[int, int], name: str) -> in
 def _run(module: nn.Module, images_BCHW: Tensor, name: str) -> Tensor:
     size = f"{images_BCHW.shape[2]}x{images_BCHW.shape[3]} px"
     try:
-        logits_BK = module(images_BCHW)
+        logits_BK: Any = module(images_BCHW)
+    except CapganError:
+        raise
     except Exception as error:  # the user's own model
         detail = f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
         raise ConfigError(
@@ -47,4 +51,5 @@ def _run(module: nn.Module, images_BCHW: Tensor, name: str) -> Tensor:
         raise ConfigError(
             f"{name}: expected float32 logits [{len(images_BCHW)}, K] at {size}, got {came}; return the logits alone"
         )
-    return logits_BK
+    checked_BK: Tensor = logits_BK
+    return checked_BK

@@ -16,6 +16,7 @@ from torch import nn
 
 from capgan_edge.errors import CapganError, CheckpointError, ConfigError
 from capgan_edge.files import sha256_of_bytes
+from capgan_edge.models.onnx_spatial_ops import UnconvertibleError
 from capgan_edge.models.onnx_victim import OnnxModule, onnx_victim_from_bytes, unconvertible_ops
 from capgan_edge.models.torch_export_victim import victim_from_pt2
 from capgan_edge.models.victim import SimpleResNet
@@ -41,7 +42,7 @@ class Victim:
     size_px: tuple[int, int] | None = None
     """Height and width that the victim is bound to; None where it takes any."""
     identity: dict[str, Any] = field(default_factory=dict)
-    """`kind`, `name` (never a path), `sha256` of the weights or the file, `parameters`; for our own, how to build it."""
+    """`kind`, `name` (never a path), `sha256` of weights or file, `parameters`; for our own, how to build it."""
     unconverted: tuple[str, ...] = ()
     """The ONNX ops for which `module` is None."""
 
@@ -70,14 +71,10 @@ class Victim:
         if self.labels is not None and tuple(labels) != self.labels:
             k = next(k for k, pair in enumerate(zip(labels, self.labels, strict=True)) if pair[0] != pair[1])
             raise ConfigError(
-                f"{name}: expected the victim's labels, in its order, got {labels[k]!r} where it has {self.labels[k]!r} "
+                f"{name}: expected the victim's labels in its order, got {labels[k]!r} where it has {self.labels[k]!r} "
                 f"(class {k}); use the data or the labels that the victim was trained with"
             )
-        if self.size_px is not None and tuple(size_px) != tuple(self.size_px):
-            raise ConfigError(
-                f"{name}: expected images of the victim's size, {self.size_px[0]}x{self.size_px[1]} px, got "
-                f"{size_px[0]}x{size_px[1]}; use images of that size, or export the victim for this one"
-            )
+        _check_size(name, self.size_px, size_px)
 
 
 def load_victim(spec: str | Path, *, state: Path | None = None, size_px: tuple[int, int] | None = None) -> Victim:
@@ -127,7 +124,7 @@ def _from_run(path: Path, size_px: tuple[int, int] | None) -> Victim:
     module = SimpleResNet(len(labels), units_per_stage=units)
     load_into(module, checkpoint.tensors, "victim", str(path))
     kind = {"kind": "simple-resnet", "units_per_stage": units, "num_classes": len(labels)}
-    return _torch_victim(
+    return victim_from_module(
         module, kind | {"name": name or "victim"}, size_px=trained_px, labels=labels, wanted_px=size_px
     )
 
@@ -139,7 +136,7 @@ def _from_factory(spec: str, state: Path | None, size_px: tuple[int, int] | None
 
         load_into(module, load_tensors(state), "", state.name)
     identity = {"kind": "factory", "name": spec, "state": state.name if state is not None else None}
-    return _torch_victim(module, identity, size_px=None, wanted_px=size_px)
+    return victim_from_module(module, identity, size_px=None, wanted_px=size_px)
 
 
 def _call_factory(spec: str) -> nn.Module:
@@ -155,8 +152,8 @@ def _call_factory(spec: str) -> nn.Module:
     except Exception as error:  # the user's own code
         detail = f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
         raise ConfigError(
-            f"expected {spec} to be imported and called without arguments, but: {detail}; name a function in a module that "
-            f"Python finds from {Path.cwd().name}/ and that returns the model"
+            f"expected {spec} to be imported and called without arguments, but: {detail}; name a function in a "
+            f"module that Python finds from {Path.cwd().name}/ and that returns the model"
         ) from error
     finally:
         if added and here in sys.path:
@@ -172,36 +169,40 @@ def _from_pt2(path: Path, size_px: tuple[int, int] | None) -> Victim:
     data = _read(path)
     module, bound_px = victim_from_pt2(data, path.name)
     identity = {"kind": "torch.export", "name": path.name, "sha256": sha256_of_bytes(data)}
-    return _torch_victim(module, identity, size_px=bound_px, wanted_px=size_px)
+    return victim_from_module(module, identity, size_px=bound_px, wanted_px=size_px)
 
 
 def _from_onnx(path: Path, size_px: tuple[int, int] | None) -> Victim:
     data = _read(path)
     described = onnx_victim_from_bytes(data, path.name)
     identity: dict[str, Any] = {"kind": "onnx", "name": path.name, "sha256": sha256_of_bytes(data), "parameters": None}
+    _check_size(path.name, described.size_px, size_px)
     missing = unconvertible_ops(described)
     module: nn.Module | None = None
     if not missing:
         module = OnnxModule(described).eval()
-        num_classes_of(module, size_px or described.size_px or _DEFAULT_SIZE_PX, path.name)
+        try:
+            num_classes_of(module, size_px or described.size_px or _DEFAULT_SIZE_PX, path.name)
+            identity["parameters"] = sum(weight.numel() for weight in module.buffers())
+        except UnconvertibleError as error:
+            module, missing = None, (error.op,)
     return Victim(module=module, onnx_model=data, num_classes=described.num_classes, size_px=described.size_px,
                   identity=identity, unconverted=missing)  # fmt: skip
 
 
-def _torch_victim(
+def victim_from_module(
     module: nn.Module,
     identity: dict[str, Any],
     *,
-    size_px: tuple[int, int] | None,
-    wanted_px: tuple[int, int] | None,
+    size_px: tuple[int, int] | None = None,
+    wanted_px: tuple[int, int] | None = None,
     labels: tuple[str, ...] | None = None,
 ) -> Victim:
-    """Freeze a module, run it once, and describe it."""
+    """Freeze a module, run it once, and describe it; `identity` has at least its `kind` and `name`."""
     from safetensors.torch import save
 
     module = module.eval().requires_grad_(False)
-    if size_px is not None and wanted_px is not None and tuple(size_px) != tuple(wanted_px):
-        Victim(module=None, num_classes=0, size_px=size_px, identity=identity).check_fits((), wanted_px)
+    _check_size(identity["name"], size_px, wanted_px)
     num_classes = num_classes_of(module, wanted_px or size_px or _DEFAULT_SIZE_PX, identity["name"])
     if labels is not None and len(labels) != num_classes:
         raise CheckpointError(f"{identity['name']}: expected {num_classes} labels, one a class, got {len(labels)}")
@@ -210,6 +211,14 @@ def _torch_victim(
         identity = identity | {"sha256": sha256_of_bytes(save(weights))}
     identity = identity | {"parameters": sum(p.numel() for p in module.parameters())}
     return Victim(module=module, num_classes=num_classes, labels=labels, size_px=size_px, identity=identity)
+
+
+def _check_size(name: str, bound_px: tuple[int, int] | None, size_px: tuple[int, int] | None) -> None:
+    if bound_px is not None and size_px is not None and tuple(size_px) != tuple(bound_px):
+        raise ConfigError(
+            f"{name}: expected images of the victim's size, {bound_px[0]}x{bound_px[1]} px, got "
+            f"{size_px[0]}x{size_px[1]}; use images of that size, or export the victim for this one"
+        )
 
 
 def _read(path: Path) -> bytes:
@@ -222,9 +231,9 @@ def _read(path: Path) -> bytes:
 def _refused_file(path: Path) -> CheckpointError:
     if path.suffix in _PICKLES:
         return CheckpointError(
-            f"{path}: expected {FORMS}, got a pickle (torch.save); it can run code and is never loaded: where you trust it, "
-            "save its weights with safetensors.torch.save_file(model.state_dict(), 'weights.safetensors') and pass them "
-            "with module:factory, or save the model with torch.export.save"
+            f"{path}: expected {FORMS}, got a pickle; it can run code and is never loaded: where you "
+            "trust it, save its weights with safetensors.torch.save_file(model.state_dict(), 'weights.safetensors') "
+            "and pass them with module:factory, or save the model with torch.export.save"
         )
     if path.suffix == ".safetensors":
         return CheckpointError(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from capgan_edge.data.images import ImageSet
-from capgan_edge.errors import ConfigError
+from capgan_edge.errors import ConfigError, DataError
 
 PADDING_PX = 4
 
@@ -47,7 +49,17 @@ class Batches:
         return len(self.labels_N) // self.batch_size
 
     def epoch(self, epoch: int, *, crop_px: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield float32 RGB in [0, 1], [B, 3, crop, crop], channels last, and labels [B], for this process."""
+        """Yield float32 RGB in [0, 1], [B, 3, crop, crop], channels last, and labels [B], for this process.
+
+        Raises:
+            ConfigError: the crops are larger than the images.
+        """
+        height_px, width_px = self.images_NCHW.shape[2:]
+        if crop_px is not None and not 1 <= crop_px <= min(height_px, width_px):
+            raise ConfigError(
+                f"expected crops of 1 to {min(height_px, width_px)} px, the images' shorter side, got {crop_px}; "
+                "use smaller crops, or none"
+            )
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         order_N = torch.randperm(len(self.labels_N), generator=generator)
         for step in range(len(self)):
@@ -79,15 +91,26 @@ def augment(x_BCHW: Tensor, generator: torch.Generator, *, is_mirrored: bool, cr
     return x_BCHW.permute(0, 2, 3, 1)[batch_B, rows_BH, columns_BW].permute(0, 3, 1, 2)
 
 
+def check_size(images: ImageSet, *, smallest_px: int) -> None:
+    """Raise DataError where the networks, which halve the size twice, cannot take images of this size."""
+    height_px, width_px = images.size_px
+    if height_px % 4 or width_px % 4 or min(height_px, width_px) < smallest_px:
+        raise DataError(
+            f"{images.name}: expected images whose height and width are multiples of 4 and at least {smallest_px} px, "
+            f"got {height_px}x{width_px}; resize or pad them first"
+        )
+
+
 def split_validation(images: ImageSet, n: int, *, seed: int) -> tuple[ImageSet, ImageSet]:
     """Return (the rest, `n` held-out images), so that the best epoch is never chosen on the test split."""
-    import numpy as np
-
-    if n >= len(images):
-        raise ConfigError(f"expected to hold out fewer than the {len(images)} images of {images.name}, got {n}")
+    if not 1 <= n < len(images):
+        raise ConfigError(
+            f"expected to hold out at least one and fewer than all of the {len(images)} images of {images.name}, "
+            f"got {n}; give more images, or hold out fewer"
+        )
     order = np.random.default_rng(seed).permutation(len(images))
 
-    def part(name: str, chosen: np.ndarray) -> ImageSet:  # type: ignore[type-arg]
+    def part(name: str, chosen: NDArray[np.int64]) -> ImageSet:
         chosen = np.sort(chosen)
         return ImageSet(
             name=f"{images.name}{name}",

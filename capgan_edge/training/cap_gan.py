@@ -41,9 +41,9 @@ class CapGan:
         self.config, self.fabric, self.victim = config, fabric, victim
         self.t_ac = place(fabric, Purifier(purifier))
         self.t_ca = place(fabric, Purifier(purifier))
-        judge = {"ndf": config.ndf, "attention": config.discriminator_attention, "padding": purifier.padding}
-        self.d_c = place(fabric, Discriminator(**judge))
-        self.d_a = place(fabric, Discriminator(**judge))
+        ndf, attention, padding = config.ndf, config.discriminator_attention, purifier.padding
+        self.d_c = place(fabric, Discriminator(ndf, attention=attention, padding=padding))
+        self.d_a = place(fabric, Discriminator(ndf, attention=attention, padding=padding))
         self.t_optimizer = torch.optim.Adam(
             [*self.t_ac.parameters(), *self.t_ca.parameters()], config.learning_rate, ADAM_BETAS
         )

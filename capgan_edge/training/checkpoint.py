@@ -17,7 +17,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor, nn
 
-from capgan_edge.errors import CheckpointError
+from capgan_edge.errors import CheckpointError, TrainingError
 from capgan_edge.files import sha256_of_bytes, write_atomic, write_json
 
 SCHEMA = 1
@@ -37,7 +37,13 @@ class Checkpoint:
 
 
 def save_checkpoint(run_path: Path, checkpoint: Checkpoint, *, is_best: bool) -> None:
-    """Write the tensors, then the pointer `last.json` (and `best.json`), then drop tensor files that nobody names."""
+    """Write the tensors, then the pointer `last.json` (and `best.json`), then drop tensor files that nobody names.
+
+    Raises:
+        TrainingError: a tensor is not finite; nothing is written, so that the checkpoint before stays the last.
+        CapganError: the disk is full; the checkpoint before stays the last.
+    """
+    _check_finite(run_path, checkpoint)
     data = bytes_from_tensors({name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()})
     tensors_path = run_path / f"epoch-{checkpoint.epoch:04d}.safetensors"
     write_atomic(tensors_path, data)
@@ -51,10 +57,23 @@ def save_checkpoint(run_path: Path, checkpoint: Checkpoint, *, is_best: bool) ->
     write_json(run_path / "last.json", pointer)
     if is_best:
         write_json(run_path / "best.json", pointer)
-    named = {_read_pointer(path)["tensors"]["file"] for path in run_path.glob("*.json") if path.stem in ("last", "best")}
+    named = {
+        _read_pointer(path)["tensors"]["file"] for path in run_path.glob("*.json") if path.stem in ("last", "best")
+    }
     for path in run_path.glob("epoch-*.safetensors"):
         if path.name not in named:
             path.unlink()
+    for path in run_path.glob(".epoch-*.safetensors.*.tmp"):  # of a process that was killed while it wrote
+        path.unlink(missing_ok=True)
+
+
+def _check_finite(run_path: Path, checkpoint: Checkpoint) -> None:
+    bad = [name for name, t in checkpoint.tensors.items() if t.is_floating_point() and not bool(t.isfinite().all())]
+    if bad:
+        raise TrainingError(
+            f"expected finite weights after epoch {checkpoint.epoch}, got NaN or infinity in {len(bad)} tensors "
+            f"({bad[0]}, ...); the last good checkpoint in {run_path} is kept: train in a new folder at a lower rate"
+        )
 
 
 def load_checkpoint(path: Path, kind: Kind) -> Checkpoint:
@@ -68,8 +87,10 @@ def load_checkpoint(path: Path, kind: Kind) -> Checkpoint:
     if pointer["kind"] != kind:
         raise CheckpointError(f"{pointer_path}: expected a checkpoint of a {kind}, got one of a {pointer['kind']}")
     named = pointer["tensors"]
-    if Path(named["file"]).name != named["file"]:
-        raise CheckpointError(f"{pointer_path}: expected tensors beside it, got the path {named['file']!r}; not followed")
+    if Path(named["file"]).name != named["file"] or not named["file"].endswith(".safetensors") or "\0" in named["file"]:
+        raise CheckpointError(
+            f"{pointer_path}: expected tensors beside it, got the path {named['file']!r}; not followed"
+        )
     tensors = load_tensors(pointer_path.parent / named["file"], sha256=named["sha256"])
     return Checkpoint(kind=kind, epoch=pointer["epoch"], tensors=tensors, state=pointer["state"])
 
@@ -92,7 +113,7 @@ def load_tensors(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
         )
     try:
         return tensors_from_bytes(data)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError) as error:  # the last two: a type that torch does not have
         raise CheckpointError(f"{path}: expected a safetensors file, got something else or a truncated one") from error
 
 
@@ -103,7 +124,9 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], prefix: str, source
         module.load_state_dict(state if prefix else tensors, strict=True)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{source}: expected the weights of this {type(module).__name__}, got others: {detail}") from error
+        raise CheckpointError(
+            f"{source}: expected the weights of this {type(module).__name__}, got others: {detail}"
+        ) from error
 
 
 def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
@@ -117,14 +140,33 @@ def optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str
     return {f"{prefix}.{i}.{key}": torch.as_tensor(v) for i, entry in state.items() for key, v in entry.items()}
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
-    """Restore what `optimizer_tensors` named."""
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str, *, may_be_empty: bool = False
+) -> None:
+    """Restore what `optimizer_tensors` named; `may_be_empty` where the optimizer had made no step yet.
+
+    Raises:
+        CheckpointError: there is no state, or state of parameters that the optimizer does not have.
+    """
+    num_parameters = sum(len(group["params"]) for group in optimizer.param_groups)
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith(f"{prefix}."):
-            index, key = name.removeprefix(f"{prefix}.").split(".")
+            index, _, key = name.removeprefix(f"{prefix}.").partition(".")
+            if not index.isdecimal() or int(index) >= num_parameters:
+                raise CheckpointError(f"expected the state of {num_parameters} parameters, got {name}; train again")
             state.setdefault(int(index), {})[key] = tensor
+    if not state and not may_be_empty:
+        raise CheckpointError(f"expected the state of the {prefix} to go on from, got weights alone; train again")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def best_percent_of(checkpoint: Checkpoint) -> float:
+    """Return the best score that the run had when it wrote the checkpoint, in percent."""
+    best = checkpoint.state.get("best_percent")
+    if not isinstance(best, int | float):
+        raise CheckpointError(f"expected a run's state with its best_percent, got {best!r}; train again")
+    return float(best)
 
 
 def _read_pointer(path: Path) -> dict[str, Any]:
@@ -133,14 +175,28 @@ def _read_pointer(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"expected a checkpoint at {path}, but: {error.strerror}; train first, or name another") from error
+        raise CheckpointError(
+            f"expected a checkpoint at {path}, but: {error.strerror}; train first, or name another"
+        ) from error
     try:
         pointer = json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path}: expected the JSON of a checkpoint, got something else or a part of it") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: expected the JSON of a checkpoint, got something else or a part of it"
+        ) from error
     keys = {"schema", "kind", "epoch", "tensors", "state"}
-    if not isinstance(pointer, dict) or not keys <= pointer.keys() or not isinstance(pointer["tensors"], dict):
-        raise CheckpointError(f"{path}: expected a checkpoint of capgan-edge (keys {', '.join(sorted(keys))})")
+    if not isinstance(pointer, dict) or not keys <= pointer.keys():
+        raise CheckpointError(
+            f"{path}: expected a checkpoint of capgan-edge (keys {', '.join(sorted(keys))}), got other JSON; name the "
+            "folder of a run"
+        )
     if pointer["schema"] != SCHEMA:
         raise CheckpointError(f"{path}: expected schema {SCHEMA}, got {pointer['schema']}; upgrade capgan-edge")
+    named = pointer["tensors"]
+    is_naming = isinstance(named, dict) and all(isinstance(named.get(key), str) for key in ("file", "sha256"))
+    if not is_naming or type(pointer["epoch"]) is not int or not isinstance(pointer["state"], dict):
+        raise CheckpointError(
+            f"{path}: expected a file and its sha256 under tensors, a whole number of epochs and a state, got others; "
+            "use the other pointer of the run, or train again"
+        )
     return pointer

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.attention import AttentionName
 from capgan_edge.training.losses import LossWeights
-from capgan_edge.training.schedule import ScheduleName
+from capgan_edge.training.schedule import ScheduleName, check_schedule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +29,7 @@ class CapGanConfig:
     """Peak rate of Adam (0.5, 0.999), for the discriminators."""
     schedule: ScheduleName = "cosine"
     max_gradient_norm: float | None = None
-    """Clip the purifiers' gradient to this L2 norm; None does not clip."""
+    """Clip the gradient of each network to this L2 norm; None does not clip."""
     epsilon: float = 8 / 255
     """Of the FGSM images that make up the adversarial domain, in [0, 1]."""
     weights: LossWeights = field(default_factory=LossWeights)
@@ -51,5 +52,16 @@ class CapGanConfig:
             raise ConfigError(f"expected semantic_epochs in [0, {self.epochs}], got {self.semantic_epochs}")
         if not 1 <= self.num_watched <= self.num_held_out:
             raise ConfigError(f"expected num_watched in [1, {self.num_held_out}], got {self.num_watched}")
+        check_schedule(self.schedule)
+        if not (0 < self.learning_rate < math.inf and 0 < self.discriminator_learning_rate < math.inf):
+            raise ConfigError(
+                f"expected learning rates above 0, got {self.learning_rate} and {self.discriminator_learning_rate}"
+            )
+        if self.max_gradient_norm is not None and not self.max_gradient_norm > 0:
+            raise ConfigError(f"expected max_gradient_norm > 0, or None, got {self.max_gradient_norm}")
+        if not 0 <= self.epsilon <= 1:
+            raise ConfigError(f"expected epsilon in [0, 1] (8/255 is {8 / 255:.4f}), got {self.epsilon}")
+        if self.ndf < 1 or self.seed < 0:
+            raise ConfigError(f"expected ndf >= 1 and seed >= 0, got {self.ndf} and {self.seed}")
         if self.figure_every < 1:
             raise ConfigError(f"expected figure_every >= 1, got {self.figure_every}")

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Precision = Literal["auto", "bf16", "fp32"]
 
 
 def has_fast_bf16() -> bool:
     """Whether this machine computes bf16 convolutions natively (AVX512-BF16, AMX, or a GPU that has them)."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512")) and _cpu_flag("avx512_bf16", "amx_bf16")
 
 
 def _cpu_flag(*names: str) -> bool:
     try:
-        with open("/proc/cpuinfo") as file:
+        with Path("/proc/cpuinfo").open() as file:
             flags = next((line for line in file if line.startswith("flags")), "")
     except OSError:
         return False
@@ -40,9 +42,11 @@ def start_fabric(precision: Precision = "auto", *, devices: int = 1, accelerator
     return fabric
 
 
-def place(fabric: Fabric, module: nn.Module) -> Any:
+def place(fabric: Fabric, module: ModuleT) -> ModuleT:
     """Move a module to the device in channels_last, the layout in which convolutions are fastest here."""
-    return fabric.to_device(module.to(memory_format=torch.channels_last))
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's own stub
+    fabric.to_device(module)
+    return module
 
 
 def average_gradients(fabric: Fabric, *modules: nn.Module) -> None:
@@ -55,7 +59,7 @@ def average_gradients(fabric: Fabric, *modules: nn.Module) -> None:
         return
     grads = [p.grad for module in modules for p in module.parameters() if p.grad is not None]
     flat = torch.cat([grad.flatten() for grad in grads])
-    flat = fabric.all_reduce(flat, reduce_op="mean")
+    flat = cast(Tensor, fabric.all_reduce(flat, reduce_op="mean"))
     offset = 0
     for grad in grads:
         grad.copy_(flat[offset : offset + grad.numel()].view_as(grad))

@@ -13,11 +13,14 @@ from capgan_edge.data.images import ImageSet
 Model = Callable[[Tensor], Tensor]
 
 
-def test_batches(images: ImageSet, batch_size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
+def batches_in_order(images: ImageSet, batch_size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield float32 RGB in [0, 1], [B, 3, H, W], channels last, and labels [B], in order and without augmentation."""
     for start in range(0, len(images), batch_size):
         x_BHWC = torch.from_numpy(images.images_NHWC[start : start + batch_size])
-        yield x_BHWC.permute(0, 3, 1, 2).float().div_(255), torch.from_numpy(images.labels_N[start : start + batch_size])
+        yield (
+            x_BHWC.permute(0, 3, 1, 2).float().div_(255),
+            torch.from_numpy(images.labels_N[start : start + batch_size]),
+        )
 
 
 @torch.no_grad()
@@ -26,7 +29,7 @@ def accuracy_percent(model: nn.Module, images: ImageSet, fabric: Fabric) -> floa
     was_training = model.training
     model.eval()
     correct = 0
-    for x_BCHW, y_B in test_batches(images):
+    for x_BCHW, y_B in batches_in_order(images):
         x_BCHW, y_B = fabric.to_device((x_BCHW, y_B))
         with fabric.autocast():
             logits_BK = model(x_BCHW)

@@ -50,9 +50,8 @@ def draw_samples(path: Path, purifier: Purifier, clean_NCHW: Tensor, attacked_NC
     change = (0.5 + 8 * (out.image_BCHW - a)).clamp(0, 1)
     figure = Figure(figsize=(1.3 * len(x), 6.8), layout="constrained")
     grid = figure.subplots(5, len(x), squeeze=False)
-    for row, (title, images) in enumerate(
-        {"clean": x, "attacked": a, "purified": out.image_BCHW, "change x8": change, "attention": out.heat_map_BHW}.items()
-    ):
+    rows = {"clean": x, "attacked": a, "purified": out.image_BCHW, "change x8": change, "attention": out.heat_map_BHW}
+    for row, (title, images) in enumerate(rows.items()):
         for column, image in enumerate(images.cpu().numpy()):
             axes = grid[row][column]
             axes.set(xticks=[], yticks=[])

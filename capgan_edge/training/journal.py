@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from capgan_edge.files import write_atomic
 
 
 class Journal:
@@ -33,7 +36,9 @@ class Journal:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._progress.stop()
         if self._tensorboard is not None:
             self._tensorboard.close()
@@ -43,29 +48,26 @@ class Journal:
         self._progress.update(self._task, advance=1, note=_one_line(note))
 
     def epoch(self, epoch: int, row: dict[str, float]) -> None:
-        """Append one row to the CSV, to TensorBoard, and to the terminal."""
+        """Add one row to the CSV (written whole or not at all), to TensorBoard, and to the terminal."""
         if self.is_silent:
             return
-        self._drop_rows_from(epoch)
-        is_new = not self.csv_path.exists()
-        with self.csv_path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, ["epoch", *row])
-            if is_new:
-                writer.writeheader()
-            writer.writerow({"epoch": epoch, **{key: f"{value:.6g}" for key, value in row.items()}})
+        kept = self._rows_before(epoch)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(dict.fromkeys(["epoch", *(key for old in kept for key in old), *row])))
+        writer.writeheader()
+        writer.writerows([*kept, {"epoch": epoch, **{key: f"{value:.6g}" for key, value in row.items()}}])
+        write_atomic(self.csv_path, text.getvalue().encode())
         if self._tensorboard is not None:
             for key, value in row.items():
                 self._tensorboard.add_scalar(key, value, epoch)
         self._console.print(f"epoch {epoch:3d}  {_one_line(row)}", highlight=False)
 
-    def _drop_rows_from(self, epoch: int) -> None:
+    def _rows_before(self, epoch: int) -> list[dict[str, str]]:
         """A resumed run repeats the epoch that was cut off; its old row goes."""
         if not self.csv_path.exists():
-            return
-        lines = self.csv_path.read_text().splitlines(keepends=True)
-        kept = lines[:1] + [line for line in lines[1:] if int(line.split(",", 1)[0]) < epoch]
-        if kept != lines:
-            self.csv_path.write_text("".join(kept))
+            return []
+        with self.csv_path.open(newline="") as file:
+            return [row for row in csv.DictReader(file) if int(row["epoch"]) < epoch]
 
 
 def _one_line(values: dict[str, float]) -> str:

@@ -7,6 +7,7 @@ Shapes: B batch, C channel, H height, W width, J pooled views of the attention, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,8 +35,12 @@ class LossWeights:
     """Over the three fakes of a domain; the sum is a reading, the paper does not say."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1 or self.temperature <= 0:
+        if not 0 <= self.alpha <= 1 or not 0 < self.temperature < math.inf:
             raise ConfigError(f"expected alpha in [0, 1] and temperature > 0, got {self.alpha} and {self.temperature}")
+        if not (0 <= self.identity < math.inf and 0 <= self.cycle < math.inf):
+            raise ConfigError(f"expected inner weights of 0 or more, got {self.identity} and {self.cycle}")
+        if self.semantic_reduction not in ("sum", "mean"):
+            raise ConfigError(f"expected semantic_reduction 'sum' or 'mean', got {self.semantic_reduction!r}")
 
 
 WEIGHT_PRESETS = {"paper": LossWeights(), "ugatit": LossWeights(identity=10.0, cycle=10.0)}

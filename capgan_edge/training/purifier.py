@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import TrainingError
 from capgan_edge.files import write_json
 from capgan_edge.models.purifier import PurifierConfig
 from capgan_edge.models.victim import SimpleResNet, folded
-from capgan_edge.training.batches import Batches, split_validation
+from capgan_edge.training.batches import Batches, check_size, split_validation
 from capgan_edge.training.cap_gan import CapGan
 from capgan_edge.training.checkpoint import (
     Checkpoint,
+    best_percent_of,
     load_checkpoint,
     load_into,
     load_optimizer,
@@ -51,6 +52,7 @@ class PurifierRun:
         run_path: Path,
         fabric: Fabric,
     ) -> None:
+        check_size(train, smallest_px=32)
         run_path.mkdir(parents=True, exist_ok=True)
         self.config, self.purifier, self.fabric, self.run_path = config, purifier, fabric, run_path
         self.victim, self.victim_state, self.train_set = victim.eval().requires_grad_(False), victim_state, train
@@ -71,8 +73,9 @@ class PurifierRun:
         for name, network in self.gan.networks.items():
             load_into(network, checkpoint.tensors, name, str(self.run_path))
         load_optimizer(self.gan.t_optimizer, checkpoint.tensors, "t_optimizer")
-        load_optimizer(self.gan.d_optimizer, checkpoint.tensors, "d_optimizer")
-        self.first_epoch, self.best_percent = checkpoint.epoch, checkpoint.state["best_percent"]
+        load_optimizer(self.gan.d_optimizer, checkpoint.tensors, "d_optimizer",
+                       may_be_empty=checkpoint.epoch <= self.config.semantic_epochs)  # fmt: skip
+        self.first_epoch, self.best_percent = checkpoint.epoch, best_percent_of(checkpoint)
 
     def run(self) -> CapGan:
         """Train to the last epoch.
@@ -122,13 +125,15 @@ class PurifierRun:
         if bad:
             raise TrainingError(
                 f"expected finite losses, got {losses[bad[0]]} for {', '.join(bad)} in epoch {epoch + 1}, step {step}; "
-                f"the last good checkpoint in {self.run_path} is kept: lower the learning rate and --resume"
+                f"the last good checkpoint in {self.run_path} is kept: train in a new folder at a lower rate"
             )
 
     def _save(self, epoch: int, row: dict[str, float]) -> None:
         score = (row["clean_percent"] + row["pgd20_percent"]) / 2
         is_best, self.best_percent = score > self.best_percent, max(score, self.best_percent)
-        tensors = {k: v for name, network in self.gan.networks.items() for k, v in module_tensors(name, network).items()}
+        tensors: dict[str, Tensor] = {}
+        for name, network in self.gan.networks.items():
+            tensors |= module_tensors(name, network)
         tensors |= optimizer_tensors("t_optimizer", self.gan.t_optimizer)
         tensors |= optimizer_tensors("d_optimizer", self.gan.d_optimizer)
         if isinstance(self.victim, SimpleResNet):

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
+from capgan_edge.errors import ConfigError
+
 ScheduleName = Literal["one-cycle", "cosine", "steps"]
 WARM_UP_SHARE = 0.2
+
+
+def check_schedule(name: str) -> None:
+    """Raise ConfigError where there is no such schedule."""
+    if name not in get_args(ScheduleName):
+        raise ConfigError(f"expected a schedule among {', '.join(get_args(ScheduleName))}, got {name!r}")
 
 
 def learning_rate(name: ScheduleName, peak: float, step: int, total_steps: int) -> float:

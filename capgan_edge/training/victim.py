@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError, TrainingError
 from capgan_edge.files import write_json
 from capgan_edge.models.victim import SimpleResNet
-from capgan_edge.training.batches import Batches, split_validation
+from capgan_edge.training.batches import Batches, check_size, split_validation
 from capgan_edge.training.checkpoint import (
     Checkpoint,
+    best_percent_of,
     load_checkpoint,
     load_into,
     load_optimizer,
@@ -29,7 +31,7 @@ from capgan_edge.training.checkpoint import (
 from capgan_edge.training.device import average_gradients, place
 from capgan_edge.training.evaluate import accuracy_percent
 from capgan_edge.training.journal import Journal
-from capgan_edge.training.schedule import ScheduleName, learning_rate, set_learning_rate
+from capgan_edge.training.schedule import ScheduleName, check_schedule, learning_rate, set_learning_rate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +60,18 @@ class VictimConfig:
             raise ConfigError(f"expected epochs >= 1 and batch_size >= 2, got {self.epochs} and {self.batch_size}")
         if not 0 <= self.small_crop_epochs <= self.epochs:
             raise ConfigError(f"expected small_crop_epochs in [0, {self.epochs}], got {self.small_crop_epochs}")
+        if self.small_crop_px < 4 or self.small_crop_px % 4:
+            raise ConfigError(f"expected small_crop_px to be a multiple of 4, got {self.small_crop_px}")
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(
+                f"expected learning_rate > 0 and weight_decay >= 0, got {self.learning_rate} and {self.weight_decay}"
+            )
+        if self.units_per_stage < 1 or self.num_held_out < 1 or self.seed < 0:
+            raise ConfigError(
+                f"expected units_per_stage >= 1, num_held_out >= 1 and seed >= 0, got {self.units_per_stage}, "
+                f"{self.num_held_out} and {self.seed}"
+            )
+        check_schedule(self.schedule)
 
 
 def train_victim(
@@ -68,6 +82,7 @@ def train_victim(
     Raises:
         TrainingError: the loss became NaN; the last good checkpoint is kept.
     """
+    check_size(train, smallest_px=8)
     run_path.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     fitted, held_out = split_validation(train, config.num_held_out, seed=config.seed)
@@ -81,7 +96,7 @@ def train_victim(
         checkpoint = load_checkpoint(run_path, "victim")
         load_into(victim, checkpoint.tensors, "victim", str(run_path))
         load_optimizer(optimizer, checkpoint.tensors, "optimizer")
-        first_epoch, best = checkpoint.epoch, checkpoint.state["best_percent"]
+        first_epoch, best = checkpoint.epoch, best_percent_of(checkpoint)
     batches = Batches(fitted, config.batch_size, seed=config.seed, is_mirrored=config.is_mirrored,
                       rank=fabric.global_rank, world_size=fabric.world_size)  # fmt: skip
     with Journal(run_path, total_steps=config.epochs * len(batches), done_steps=first_epoch * len(batches),
@@ -128,8 +143,8 @@ def _train_epoch(
         value = loss.item()
         if not np.isfinite(value):
             raise TrainingError(
-                f"expected a finite loss, got {value} in epoch {epoch + 1}, step {i}; the last good checkpoint is kept: "
-                "lower the learning rate and resume"
+                f"expected a finite loss, got {value} in epoch {epoch + 1}, step {i}; the last good checkpoint is "
+                "kept: train in a new folder at a lower rate"
             )
         total_loss += value
         journal.step({"loss": value})

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from capgan_edge.attacks import FGSM, PGD
 from capgan_edge.data.images import ImageSet
 from capgan_edge.models.purifier import Purifier
-from capgan_edge.training.evaluate import test_batches
+from capgan_edge.training.evaluate import batches_in_order
 
 BATCH = 250
 
@@ -25,7 +25,7 @@ class Watch:
 
     def __init__(self, images: ImageSet, victim: nn.Module, epsilon: float, fabric: Fabric, *, seed: int) -> None:
         self.victim, self.fabric = victim, fabric
-        x_NCHW, y_N = (torch.cat(parts) for parts in zip(*test_batches(images), strict=True))
+        x_NCHW, y_N = (torch.cat(parts) for parts in zip(*batches_in_order(images), strict=True))
         self.labels_N: Tensor = fabric.to_device(y_N)
         self.sets: dict[str, Tensor] = {"clean": fabric.to_device(x_NCHW.contiguous(memory_format=torch.channels_last))}
         attacks = {"fgsm": FGSM(epsilon=epsilon, seed=seed), "pgd20": PGD(epsilon=epsilon, steps=20, seed=seed)}
@@ -33,7 +33,9 @@ class Watch:
             with fabric.autocast():
                 parts = [
                     attack(victim, x, y).images_BCHW
-                    for x, y in zip(self.sets["clean"].split(BATCH), self.labels_N.split(BATCH), strict=True)
+                    for x, y in zip(
+                        torch.split(self.sets["clean"], BATCH), torch.split(self.labels_N, BATCH), strict=True
+                    )
                 ]
             self.sets[name] = torch.cat(parts)
 
@@ -45,7 +47,7 @@ class Watch:
         found = {}
         for name, x_NCHW in self.sets.items():
             correct = 0
-            for x_BCHW, y_B in zip(x_NCHW.split(BATCH), self.labels_N.split(BATCH), strict=True):
+            for x_BCHW, y_B in zip(torch.split(x_NCHW, BATCH), torch.split(self.labels_N, BATCH), strict=True):
                 with self.fabric.autocast():
                     correct += int((self.victim(purifier(x_BCHW)).argmax(1) == y_B).sum())
             found[f"{name}_percent"] = 100 * correct / len(self.labels_N)

@@ -30,7 +30,9 @@ def merge_victim(head: onnx.ModelProto, victim: Victim, outputs: GraphOutputs, *
     name = str(victim.identity.get("name", "victim"))
     tail = onnx_victim_from_bytes(victim.onnx_model, name)
     converted = _at_opset(tail, name, opset, head.ir_version)
-    wanted = [("victim/", "image", "logits")] + ([("raw_victim/", "scaled", "raw_logits")] if outputs.has_raw_logits else [])
+    wanted = [("victim/", "image", "logits")] + (
+        [("raw_victim/", "scaled", "raw_logits")] if outputs.has_raw_logits else []
+    )
     merged = head
     try:
         for prefix, source, _ in wanted:
@@ -44,9 +46,11 @@ def merge_victim(head: onnx.ModelProto, victim: Victim, outputs: GraphOutputs, *
     except Exception as error:  # onnx's errors share no base class
         detail = " ".join(str(error).split())[:200]
         raise ArtifactError(
-            f"{name}: expected an ONNX victim that fits behind the purifier, but: {detail}; export the victim again with "
-            f"opset {opset}"
+            f"{name}: expected an ONNX victim that fits behind the purifier, but: {detail}; export the victim again "
+            f"with opset {opset}"
         ) from error
+    del merged.opset_import[:]
+    merged.opset_import.add(domain="", version=opset)
     _rename_values(merged.graph, {prefix + tail.output_name: final for prefix, _, final in wanted})
     _share_equal_weights(merged.graph)
     _set_outputs(merged.graph, outputs.names, tail.num_classes)

@@ -1,4 +1,4 @@
-"""Metadata of the graph: torch's is dropped, since it holds stack traces with the paths of this machine; ours is written."""
+"""Metadata of the graph: torch's is dropped, since it holds stack traces with a machine's paths; ours is set."""
 
 from __future__ import annotations
 

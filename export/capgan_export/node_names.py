@@ -1,4 +1,4 @@
-"""Name each node after the module it came from, so that precision passes can select by name, e.g. the norms of AdaLIN."""
+"""Name each node after the module it came from, so that precision passes can select by name (AdaLIN)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def name_nodes(model: onnx.ModelProto) -> None:
         scope = _scope(node)
         scope = inherited if scope is None else scope
         scope_of_value.update(dict.fromkeys(node.output, scope))
-        name = f"{scope or 'frames'}/{node.op_type}"
+        name = f"{scope or 'graph'}/{node.op_type}"
         seen[name] = seen.get(name, 0) + 1
         node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"
 

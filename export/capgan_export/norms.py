@@ -1,7 +1,7 @@
 """What the exporter must have made of the norms: batch norms folded away, instance norms as one node each.
 
-A regression of an exporter here costs speed (a batch norm that stays) or truth (an instance norm that became a batch norm
-in training mode), and neither shows in a graph that merely runs.
+A regression of an exporter here costs speed (a batch norm that stays) or truth (an instance norm that became a batch
+norm in training mode), and neither shows in a graph that merely runs.
 """
 
 from __future__ import annotations

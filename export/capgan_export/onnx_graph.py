@@ -74,8 +74,8 @@ def _exported(module: nn.Module, names: tuple[str, ...], size_px: tuple[int, int
     except Exception as error:  # the exporter raises what it likes
         detail = " ".join(str(error.__cause__ or error).split())[:200]
         raise ArtifactError(
-            f"expected purifier and victim to export to ONNX with a free batch, but: {detail}; make the victim's forward "
-            "free of branches on values and of Python loops over the batch, or give it as an ONNX file"
+            f"expected purifier and victim to export to ONNX with a free batch, but: {detail}; make the victim's "
+            "forward free of branches on values and of Python loops over the batch, or give it as an ONNX file"
         ) from error
     assert program is not None
     model: onnx.ModelProto = program.model_proto

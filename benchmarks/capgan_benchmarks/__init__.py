@@ -1,0 +1,1 @@
+"""What was deployed, measured: the demo, accuracy under attack with intervals, latency."""

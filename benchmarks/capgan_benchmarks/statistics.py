@@ -1,0 +1,48 @@
+"""Intervals, percentiles and ranks: what a figure needs beside its value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Z_95 = 1.959963984540054
+"""97.5th percentile of the normal distribution."""
+
+
+def wilson_interval_percent(num_successes: int, n: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of a share, in percent.
+
+    Unlike the textbook interval it stays within [0, 100] and does not shrink to a point at 0 and at n successes.
+    """
+    assert 0 <= num_successes <= n, (num_successes, n)
+    assert n > 0
+    share, z2 = num_successes / n, _Z_95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    low = 0.0 if num_successes == 0 else max(0.0, centre - half)
+    high = 1.0 if num_successes == n else min(1.0, centre + half)
+    return 100 * low, 100 * high
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the value that `percent` of the values do not exceed: one of them, by trtexec's index; the 50th is the
+    median, the mean of the middle two.
+    """
+    ordered = sorted(values)
+    n = len(ordered)
+    assert n > 0
+    assert 0 < percent <= 100
+    if percent == 50:
+        return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    return ordered[max(0, n - 1 - int((1 - percent / 100) * n))]
+
+
+def separation(low_N: NDArray[np.float64], high_M: NDArray[np.float64]) -> float:
+    """Return how often a value of `high_M` exceeds one of `low_N` (ties count half): the area under the ROC curve."""
+    assert len(low_N) > 0
+    assert len(high_M) > 0
+    difference_MN = high_M[:, None] - low_N[None, :]
+    return float((difference_MN > 0).mean() + 0.5 * (difference_MN == 0).mean())

@@ -1,0 +1,1 @@
+"""Calibration for INT8: sets of clean, attacked and purified frames. Empty until the quantiser lands."""

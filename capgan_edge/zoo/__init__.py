@@ -1,0 +1,82 @@
+"""Packaged pairs of purifier and victim: safetensors and a card with how they were made and what they hold.
+
+    pair = zoo.load("signs-nano")
+    pair.purifier, pair.victim     # nn.Module: float32 NCHW RGB in [0, 1] in; an image, and logits, out
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from capgan_edge.errors import CheckpointError, ConfigError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from capgan_edge.models.purifier import Purifier
+    from capgan_edge.models.victim import SimpleResNet
+
+DEFAULT = "signs-nano"
+FOLDER = Path(__file__).parent
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """A purifier and the victim before which it was trained, frozen, in eval mode, on the CPU."""
+
+    name: str
+    purifier: Purifier
+    victim: SimpleResNet
+    labels: tuple[str, ...]
+    size_px: tuple[int, int]
+    """Height and width of the images."""
+    data: str
+    """The source it was trained on, as `capgan_edge.data.load` takes it."""
+    card: dict[str, Any]
+    """How it was made and what it holds: recipe, device, seconds, seeds and figures, each with its n."""
+
+
+def names() -> list[str]:
+    """Return the names of the packaged pairs."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{CARD}"))
+
+
+def card(name: str) -> dict[str, Any]:
+    """Return the card of a packaged pair; needs no torch."""
+    if name not in names():
+        raise ConfigError(f"expected a packaged pair among {', '.join(names()) or 'none'}, got {name!r}")
+    loaded: dict[str, Any] = json.loads((FOLDER / name / CARD).read_text())
+    return loaded
+
+
+def load(name: str = DEFAULT) -> Pair:
+    """Load a packaged pair.
+
+    Raises:
+        ConfigError: there is no such pair.
+        CheckpointError: the weights are not those that the card names.
+        MissingDependencyError: torch is not installed.
+    """
+    found = card(name)
+    try:
+        from capgan_edge.models.purifier import Purifier, PurifierConfig
+        from capgan_edge.models.victim import SimpleResNet
+        from capgan_edge.training.checkpoint import load_into, load_tensors
+    except ImportError as error:
+        raise MissingDependencyError(error.name or "torch", f"zoo.load({name!r})", "train") from error
+    path = FOLDER / name / WEIGHTS
+    tensors = load_tensors(path, sha256=found["weights_sha256"])
+    victim_shape = found["victim"]
+    if victim_shape["kind"] != "simple-resnet":
+        raise CheckpointError(f"{path}: expected a simple-resnet victim, got {victim_shape['kind']!r}")
+    purifier = Purifier(PurifierConfig(**found["purifier"]))
+    victim = SimpleResNet(victim_shape["num_classes"], units_per_stage=victim_shape["units_per_stage"])
+    load_into(purifier, tensors, "t_ac", str(path))
+    load_into(victim, tensors, "victim", str(path))
+    for module in (purifier, victim):
+        module.eval().requires_grad_(False)
+    height_px, width_px = found["size_px"]
+    return Pair(name=name, purifier=purifier, victim=victim, labels=tuple(found["labels"]),
+                size_px=(height_px, width_px), data=found["data"], card=found)  # fmt: skip

@@ -1,0 +1,172 @@
+"""What the commands `export` and `verify` do, with progress for people on stderr and the result on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from capgan_edge.errors import CapganError, ConfigError
+from capgan_edge.runtime.bundle import Bundle
+from capgan_export.parity import ParityConfig
+from capgan_export.verification import Verification, verify_bundle
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from capgan_edge.data.images import ImageSet
+    from capgan_export.source import Source
+
+PASSED, REGRESSION, CANNOT_RUN = 0, 1, 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportRequest:
+    """What the user asked of `export`."""
+
+    source: str | None
+    out: Path
+    victim: str | None = None
+    victim_state: Path | None = None
+    data: str | None = None
+    """None is the data that the purifier was trained on."""
+    has_purified: bool = False
+    has_raw_logits: bool = False
+    overwrite: bool = False
+    parity: ParityConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyRequest:
+    """What the user asked of `verify`."""
+
+    bundle: Path
+    against: str | None = None
+    victim: str | None = None
+    victim_state: Path | None = None
+    data: str | None = None
+
+
+def run_export(request: ExportRequest, *, is_json: bool) -> Bundle:
+    """Find, fuse, check, write; say what was taken and what came of it."""
+    from capgan_export.bundling import export_pair, refuse_bundle_at
+    from capgan_export.source import find_source
+
+    refuse_bundle_at(request.out, overwrite=request.overwrite)
+    console = _console(stderr=True)
+    with _working(console, "finding purifier and victim"):
+        source = find_source(request.source, victim=request.victim, victim_state=request.victim_state)
+    console.print(f"exporting {source.origin}", markup=False, highlight=False)
+    with _working(console, "loading frames for the parity check"):
+        frames = _frames(request.data or source.data, source.size_px, request.parity.num_frames)
+    from capgan_export.fused import GraphOutputs
+
+    outputs = GraphOutputs(has_purified=request.has_purified, has_raw_logits=request.has_raw_logits)
+    with _working(console, "exporting, and checking parity with torch"):
+        bundle = export_pair(source.purifier, source.victim, labels=source.labels, size_px=source.size_px,
+                             frames=frames, out=request.out, outputs=outputs, name=source.name,
+                             parity=request.parity, overwrite=request.overwrite)  # fmt: skip
+    _say_export(bundle, source, is_json=is_json)
+    return bundle
+
+
+def run_verify(request: VerifyRequest, *, is_json: bool) -> int:
+    """Check the bundle, print the checks, and return the exit code.
+
+    Raises:
+        CapganError: it could not be checked; carries exit code 2.
+    """
+    try:
+        with _working(_console(stderr=True), "verifying"):
+            result = _verification(request)
+    except CapganError as error:
+        error.exit_code = CANNOT_RUN
+        raise
+    if is_json:
+        typer.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
+    else:
+        _print_checks(result)
+    return PASSED if result.passed else REGRESSION
+
+
+def _verification(request: VerifyRequest) -> Verification:
+    if request.against is None:
+        if request.victim is not None or request.victim_state is not None:
+            raise ConfigError("expected --victim only beside --against, got it alone; name the run with --against")
+        frames = None if request.data is None else _frames_of_bundle(request.data, request.bundle)
+        return verify_bundle(request.bundle, frames=frames)
+    from capgan_export.source import find_source
+
+    source = find_source(request.against, victim=request.victim, victim_state=request.victim_state)
+    frames = _frames(request.data or source.data, source.size_px, ParityConfig().num_frames)
+    return verify_bundle(request.bundle, frames=frames, against=source)
+
+
+def _frames_of_bundle(data: str, path: Path) -> ImageSet:
+    wanted = Bundle.open(path).manifest.input
+    return _frames(data, (wanted.height, wanted.width), ParityConfig().num_frames)
+
+
+def _frames(data: str, size_px: tuple[int, int], num_frames: int) -> ImageSet:
+    from capgan_export.source import load_frames
+
+    try:
+        frames = load_frames(data, size_px, num_frames=num_frames)
+    except CapganError as error:
+        raise type(error)(f"frames for the checks: {error} (another source: --data)") from error
+    if frames.size_px != tuple(size_px):
+        raise ConfigError(
+            f"expected frames of {size_px[0]}x{size_px[1]} px for the checks, got {frames.name} of "
+            f"{frames.size_px[0]}x{frames.size_px[1]}; name data of that size with --data, e.g. signs:{size_px[0]}"
+        )
+    return frames
+
+
+def _say_export(bundle: Bundle, source: Source, *, is_json: bool) -> None:
+    manifest = bundle.manifest
+    if is_json:
+        facts: dict[str, Any] = {"bundle": str(bundle.path), "source": source.origin,
+                                 "manifest": manifest.model_dump(mode="json")}  # fmt: skip
+        typer.echo(json.dumps(facts, indent=2, allow_nan=False))
+        return
+    console = _console(stderr=False)
+    for name, record in manifest.files.items():
+        console.print(f"wrote {bundle.path / name}: {record.size_bytes:,} bytes", markup=False, highlight=False)
+    for check in manifest.parity:
+        console.print(
+            f"parity on {check.n} {check.frames} frames: logits off by {check.max_abs_logits:.1e} (at most "
+            f"{check.tolerance:.0e}), top-1 agrees on {100 * check.top1_agreement:.1f} %",
+            markup=False, highlight=False,
+        )  # fmt: skip
+
+
+def _print_checks(result: Verification) -> None:
+    console = _console(stderr=False)
+    for check in result.checks:
+        console.print(f"{check.verdict:>8}  {check.name}: {check.detail}", markup=False, highlight=False)
+    console.print("passed" if result.passed else "FAILED", markup=False, highlight=False)
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _working(console: Console, what: str) -> Iterator[None]:
+    """Show that something is being done, where a person looks on."""
+    if not console.is_terminal:
+        yield
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task(what, total=None)
+        yield

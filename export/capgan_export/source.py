@@ -1,0 +1,146 @@
+"""Where purifier and victim come from: a run's folder, a checkpoint, the zoo; and frames to check them on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from capgan_edge.errors import CheckpointError, ConfigError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from capgan_edge.data.images import ImageSet
+    from capgan_edge.models.purifier import Purifier
+    from capgan_edge.models.victims import Victim
+
+RUNS = Path("runs")
+_SIGNS = re.compile(r"signs([-:]\d+)?(/.*)?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A purifier, the victim that it was trained before, and what both need to be exported."""
+
+    name: str
+    """What the manifest calls the purifier: a run's or a packaged pair's name, never a path."""
+    origin: str
+    """One sentence for people: what was taken, and why."""
+    purifier: Purifier
+    victim: Victim
+    labels: tuple[str, ...]
+    size_px: tuple[int, int]
+    data: str
+    """The data that it was trained on, by the name that figures use."""
+
+
+def find_source(spec: str | None, *, victim: str | None = None, victim_state: Path | None = None) -> Source:
+    """Return what `spec` names; None is the newest finished run under ./runs, or the zoo's default where there is none.
+
+    Args:
+        spec: a run's folder, its last.json or best.json, or a name in the zoo.
+        victim: the victim's spec, where the run was trained before one that was brought.
+        victim_state: safetensors weights for that victim, where it is a module:factory.
+    """
+    try:
+        from capgan_edge.training.runs import newest_finished
+    except ImportError as error:
+        raise MissingDependencyError(error.name or "torch", "exporting", "train") from error
+    from capgan_edge import zoo
+
+    if spec is None:
+        newest = newest_finished(RUNS, "purifier") if RUNS.is_dir() else None
+        if newest is not None:
+            return _from_run(newest, victim, victim_state, why=", the newest finished run")
+        return _from_zoo(zoo.DEFAULT, victim, why=" from the zoo, since there is no finished run under ./runs")
+    if Path(spec).exists():
+        return _from_run(Path(spec), victim, victim_state)
+    if spec in zoo.names():
+        return _from_zoo(spec, victim, why=" from the zoo")
+    raise CheckpointError(
+        f"expected a run's folder, its last.json or best.json, or one of the zoo ({', '.join(zoo.names()) or 'empty'})"
+        f", got {spec!r}, which is neither; train first (capgan-edge train purifier), or name another"
+    )
+
+
+def _from_zoo(name: str, victim: str | None, *, why: str) -> Source:
+    from capgan_edge import zoo
+    from capgan_edge.models.victims import victim_from_module
+
+    if victim is not None:
+        raise ConfigError(f"expected no --victim beside the packaged pair {name}, got {victim!r}: the pair has its own")
+    pair = zoo.load(name)
+    identity = {"kind": "simple-resnet", "name": f"{name}'s simple-resnet"}
+    held = victim_from_module(pair.victim, identity, size_px=pair.size_px, labels=pair.labels)
+    return Source(name=name, origin=f"{name}{why}", purifier=pair.purifier, victim=held, labels=pair.labels,
+                  size_px=pair.size_px, data=pair.data)  # fmt: skip
+
+
+def _from_run(path: Path, victim: str | None, victim_state: Path | None, *, why: str = "") -> Source:
+    """Load a run: of a folder the best epoch, where there is one, else the last."""
+    from capgan_edge.models.victims import victim_from_module
+    from capgan_edge.training.runs import load_purifier_run
+
+    pointer = (
+        next((path / n for n in ("best.json", "last.json") if (path / n).is_file()), path) if path.is_dir() else path
+    )
+    name = (pointer.parent if pointer.suffix == ".json" else pointer).resolve().name
+    purifier, own, checkpoint = load_purifier_run(pointer)
+    labels, size_px, data = _run_facts(checkpoint.state, pointer)
+    if own is not None:
+        if victim is not None:
+            raise ConfigError(
+                f"{name}: expected no --victim, got {victim!r}: the run holds its own; leave the option out"
+            )
+        identity: dict[str, Any] = {"kind": "simple-resnet", "name": f"{name}'s simple-resnet"}
+        held = victim_from_module(own, identity, size_px=size_px, labels=labels)
+    else:
+        held = _brought(checkpoint.state["victim"], name, victim, victim_state, size_px)
+    origin = f"{name}, epoch {checkpoint.epoch} ({pointer.stem}){why}"
+    return Source(name=name, origin=origin, purifier=purifier, victim=held, labels=labels, size_px=size_px, data=data)
+
+
+def _run_facts(state: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[int, int], str]:
+    try:
+        height, width = state["size_px"]
+        return tuple(str(label) for label in state["class_names"]), (int(height), int(width)), str(state["data"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: expected the state of a purifier's run, with class_names, size_px and data, got one that lacks "
+            "them or has others; train again"
+        ) from error
+
+
+def _brought(
+    identity: dict[str, Any], name: str, victim: str | None, victim_state: Path | None, size_px: tuple[int, int]
+) -> Victim:
+    from capgan_edge.models.victims import load_victim
+
+    known = identity.get("name") or identity.get("kind")
+    if victim is None:
+        raise ConfigError(
+            f"{name}: expected --victim, since the run was trained before {known!r}, which it does not hold; "
+            "pass the same spec as in training"
+        )
+    held = load_victim(victim, state=victim_state, size_px=size_px)
+    if "sha256" in identity and held.identity["sha256"] != identity["sha256"]:
+        raise ConfigError(
+            f"{name}: expected the victim of its training, {known!r} with SHA-256 {identity['sha256'][:12]}..., got "
+            f"{held.identity['name']!r} with {held.identity['sha256'][:12]}...; "
+            "pass the same file, or train again before this one"
+        )
+    return held
+
+
+def load_frames(source: str, size_px: tuple[int, int], *, num_frames: int) -> ImageSet:
+    """Return the first frames of a data source's test split, on which parity is measured.
+
+    Raises:
+        DataError: the data is not there; name it with --data.
+    """
+    from capgan_edge.data.signs import load_signs
+    from capgan_edge.data.sources import load
+
+    if _SIGNS.fullmatch(source) and size_px[0] == size_px[1]:
+        return load_signs("test", size_px=size_px[0], n=num_frames)
+    return load(source.split("/")[0] if source.endswith(("/train", "/test")) else source, "test")
