@@ -51,7 +51,9 @@ class PairFigures:
         self.fast_victim = folded(pair.victim)
         self.figures: list[dict[str, Any]] = []
 
-    def measure(self, say: Callable[[str], None], *, num_images: int | None, num_end_to_end: int) -> list[dict[str, Any]]:
+    def measure(
+        self, say: Callable[[str], None], *, num_images: int | None, num_end_to_end: int
+    ) -> list[dict[str, Any]]:
         """Clean, FGSM and PGD-40 on f alone on `num_images` (None is all), PGD-40 end to end on `num_end_to_end`."""
         from capgan_edge.attacks import FGSM, PGD
 
@@ -72,7 +74,9 @@ class PairFigures:
 
         return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.is_bf16)
 
-    def _attacked(self, attack: LinfAttack, model: Callable[[Tensor], Tensor], knowledge: str, images: ImageSet) -> AttackedSet:
+    def _attacked(
+        self, attack: LinfAttack, model: Callable[[Tensor], Tensor], knowledge: str, images: ImageSet
+    ) -> AttackedSet:
         import torch
 
         clean, parts = _clean(images), []

@@ -44,7 +44,8 @@ def draw_samples(path: Path, purifier: Purifier, clean_NCHW: Tensor, attacked_NC
 
     was_training = purifier.training
     purifier.eval()
-    x, a = clean_NCHW[:COLUMNS].float(), attacked_NCHW[:COLUMNS].float()
+    spread = torch.linspace(0, len(clean_NCHW) - 1, min(COLUMNS, len(clean_NCHW))).long()  # images come sorted by class
+    x, a = clean_NCHW[spread].float(), attacked_NCHW[spread].float()
     out = purifier.translate(a)
     purifier.train(was_training)
     change = (0.5 + 8 * (out.image_BCHW - a)).clamp(0, 1)

@@ -40,14 +40,15 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             data="signs",
             victim=VictimConfig(epochs=8, is_mirrored=False, num_held_out=500),
             preset="nano",
-            purifier=CapGanConfig(epochs=5, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
-                                  is_mirrored=False, num_held_out=500),
+            purifier=CapGanConfig(epochs=4, semantic_epochs=3, learning_rate=2e-3, discriminator_learning_rate=1e-3,
+                                  schedule="one-cycle", ndf=16, is_mirrored=False, num_held_out=500),
         ),
         "cifar10-nano": Recipe(
             data="cifar10-jpeg",
             victim=VictimConfig(epochs=30, small_crop_epochs=14),
             preset="nano",
-            purifier=CapGanConfig(epochs=6, semantic_epochs=4, learning_rate=2e-3, schedule="one-cycle", ndf=16),
+            purifier=CapGanConfig(epochs=5, semantic_epochs=4, learning_rate=2e-3, discriminator_learning_rate=1e-3,
+                                  schedule="one-cycle", ndf=16),
         ),
     }
 )  # fmt: skip

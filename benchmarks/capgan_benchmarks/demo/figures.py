@@ -36,7 +36,7 @@ def accuracy_figures(
     figures = []
     for kind, of_kind in scored.items():
         settings = attacked[kind].settings if kind in attacked else {"attack": "none"}
-        subjects = {"victim": of_kind.is_victim_right_N, "purified": of_kind.is_purified_right_N}
+        subjects = {"victim": of_kind.is_victim_right, "purified": of_kind.is_purified_right}
         if kind == END_TO_END_NAME:  # aimed at both together: what the bare victim says of these frames is no figure
             del subjects["victim"]
         for subject, is_right_N in subjects.items():

@@ -71,17 +71,18 @@ class Choice:
 
 def choose(clean: Scored, attacked: Scored, class_names: Sequence[str]) -> Choice:
     """Choose images that the attack fools: some for each of several classes, and some that stay lost."""
-    is_fooled_N = clean.is_victim_right_N & ~attacked.is_victim_right_N
-    is_saved_N = is_fooled_N & attacked.is_purified_right_N
+    is_fooled_N = clean.is_victim_right & ~attacked.is_victim_right
+    is_saved_N = is_fooled_N & attacked.is_purified_right
     stride = -(-len(class_names) // NUM_CLASSES_SHOWN)
     firsts = [_first(is_fooled_N & (clean.labels_N == label)) for label in range(0, len(class_names), stride)]
     grid = tuple(index for index in firsts if index is not None)
-    lost = np.flatnonzero(is_fooled_N & ~attacked.is_purified_right_N)
+    lost = np.flatnonzero(is_fooled_N & ~attacked.is_purified_right)
     failures = tuple(int(index) for index in lost if index not in grid)[:NUM_FAILURES_SHOWN]
     every = "every class" if stride == 1 else f"every {_ordinal(stride)} class in the catalogue's order"
     rule = (
-        f"For {every}, the first image drawn that the victim gets right clean and wrong under {attacked.kind}, whatever "
-        f"the purifier makes of it; then the first {NUM_FAILURES_SHOWN} others that the purifier does not save."
+        f"For {every}, the first image drawn that the victim gets right clean and wrong under {attacked.kind}, "
+        f"whatever the purifier makes of it; then the first {NUM_FAILURES_SHOWN} others that "
+        "the purifier does not save."
     )
     hero, hero_rule = _hero(clean, is_fooled_N, is_saved_N, class_names)
     return Choice(hero=hero, grid=grid, failures=failures, rule=rule, hero_rule=hero_rule)

@@ -26,13 +26,13 @@ class Scored:
     suspicion_N: NDArray[np.float64]
 
     @property
-    def is_victim_right_N(self) -> NDArray[np.bool_]:
-        """Whether the bare victim is right."""
+    def is_victim_right(self) -> NDArray[np.bool_]:
+        """Whether the bare victim is right, [N]."""
         return self.victim_N == self.labels_N
 
     @property
-    def is_purified_right_N(self) -> NDArray[np.bool_]:
-        """Whether the victim is right behind the purifier."""
+    def is_purified_right(self) -> NDArray[np.bool_]:
+        """Whether the victim is right behind the purifier, [N]."""
         return self.purified_N == self.labels_N
 
 

@@ -1,0 +1,163 @@
+"""Make a packaged pair from nothing: train its recipe, measure it on the whole test split, write record and card.
+
+    python -m capgan_benchmarks.make_zoo signs-nano
+    python -m capgan_benchmarks.make_zoo cifar10-nano        # data from $CAPGAN_EDGE_DATA
+
+Each stage goes on where it was interrupted. Writes `benchmarks/results/NAME_accuracy_DATE.json` and
+`capgan_edge/zoo/NAME/{weights.safetensors, card.json}` of the checkout that it runs in.
+"""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from capgan_edge.files import sha256_of_bytes, write_atomic, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from capgan_edge.zoo import Pair
+
+ROOT = Path(__file__).parents[2]
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="signs-nano or cifar10-nano.")],
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    num_end_to_end: Annotated[int, typer.Option(min=1, help="Test images under the end-to-end attack.")] = 1000,
+    num_images: Annotated[int | None, typer.Option(min=1, help="Test images (default: all).")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    fp32: Annotated[bool, typer.Option("--fp32", help="Attack in fp32, not in bf16 where the machine has it.")] = False,
+    package: Annotated[bool, typer.Option(help="Write weights and card, not only the record.")] = True,
+) -> None:
+    """Train (or resume) a recipe, measure the pair, package it."""
+    from capgan_edge import data
+    from capgan_edge.training.device import has_fast_bf16
+    from capgan_edge.training.recipes import RECIPES, train_recipe
+    from capgan_edge.training.runs import is_finished
+
+    run_path, recipe = runs / name, RECIPES[name]
+    if not is_finished(run_path / "purifier"):
+        train_recipe(name, run_path, is_resumed=run_path.exists())
+    tensors, card = packaged(name, run_path, asdict(recipe))
+    pair = pair_from(name, tensors, card)
+    test = data.load(recipe.data, "test")
+    record = measured(pair, test, num_images=num_images, num_end_to_end=num_end_to_end, seed=seed,
+                      is_bf16=has_fast_bf16() and not fp32)  # fmt: skip
+    suffix = "_fp32" if fp32 else ""
+    today = datetime.now(timezone.utc).date().isoformat()
+    write_json(ROOT / "benchmarks" / "results" / f"{name}_accuracy{suffix}_{today}.json", record)
+    if package:
+        write_package(name, tensors, card | {"figures": record["figures"], "measured": record["date"]})
+
+
+def packaged(name: str, run_path: Path, recipe: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return what a package holds: T_AC and the victim of the last epochs, and the card without its figures."""
+    from capgan_edge.models.cost import cost_of
+    from capgan_edge.training.runs import load_purifier_run, load_victim_run
+
+    purifier, _, checkpoint = load_purifier_run(run_path / "purifier")
+    victim, state = load_victim_run(run_path / "victim"), checkpoint.state
+    height_px, width_px = state["size_px"]
+    tensors = {k: t for k, t in checkpoint.tensors.items() if k.split(".")[0] in ("t_ac", "victim")}
+    costs = {k: cost_of(m, height_px=height_px, width_px=width_px)._asdict()
+             for k, m in {"purifier": purifier, "victim": victim}.items()}  # fmt: skip
+    card = {
+        "schema": 1,
+        "name": name,
+        "data": recipe["data"],
+        "size_px": state["size_px"],
+        "labels": state["class_names"],
+        "purifier": state["purifier"],
+        "victim": state["victim"],
+        "costs": costs,
+        "recipe": recipe,
+        "training": {"victim": training_facts(run_path / "victim"), "purifier": training_facts(run_path / "purifier")},
+        "command": f"python -m capgan_benchmarks.make_zoo {name}",
+    }
+    return tensors, card
+
+
+def training_facts(run_path: Path) -> dict[str, Any]:
+    """Return the rows of a run's log: losses, held-out figures, images a second."""
+    with (run_path / "log.csv").open(newline="") as file:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    return {"epochs": len(rows), "log": rows}
+
+
+def pair_from(name: str, tensors: dict[str, Tensor], card: dict[str, Any]) -> Pair:
+    """Return the pair as the zoo would load it from the package."""
+    from capgan_edge.models.purifier import Purifier, PurifierConfig
+    from capgan_edge.models.victim import SimpleResNet
+    from capgan_edge.training.checkpoint import load_into
+    from capgan_edge.zoo import Pair
+
+    purifier = Purifier(PurifierConfig(**card["purifier"]))
+    victim = SimpleResNet(card["victim"]["num_classes"], units_per_stage=card["victim"]["units_per_stage"])
+    for module, prefix in ((purifier, "t_ac"), (victim, "victim")):
+        load_into(module, tensors, prefix, name)
+        module.eval().requires_grad_(False)
+    return Pair(name=name, purifier=purifier, victim=victim, labels=tuple(card["labels"]),
+                size_px=tuple(card["size_px"]), data=card["data"], card=card)  # fmt: skip
+
+
+def measured(pair: Pair, test: Any, *, num_images: int | None, num_end_to_end: int, seed: int,
+             is_bf16: bool) -> dict[str, Any]:  # fmt: skip
+    """Return the dated record of the pair's figures, the ONNX file's among them."""
+    from capgan_benchmarks.demo.environment import read_environment
+    from capgan_benchmarks.pair_figures import PairFigures
+    from capgan_edge.models.victims import victim_from_module
+    from capgan_edge.runtime.ort import OrtRunner
+    from capgan_export.fused import GraphOutputs
+    from capgan_export.onnx_graph import graph_from_pair
+
+    environment = read_environment(None)
+    victim = victim_from_module(pair.victim, {"kind": "simple-resnet", "name": pair.name}, size_px=pair.size_px)
+    model_bytes = graph_from_pair(pair.purifier, victim, size_px=pair.size_px, outputs=GraphOutputs(), properties={})
+    with OrtRunner(model_bytes, providers=("CPUExecutionProvider",), threads=None) as runner:
+        figures = PairFigures(pair, runner, test, seed=seed, is_bf16=is_bf16, device=environment.device)
+        found = figures.measure(lambda line: typer.echo(f"measuring {line}", err=True), num_images=num_images,
+                                num_end_to_end=num_end_to_end)  # fmt: skip
+    for figure in found:
+        low, high = figure["interval_95"]
+        typer.echo(f"{figure['value']:6.2f} % [{low:.2f}, {high:.2f}]  n={figure['n']}  {figure['name']}")
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "pair": pair.name,
+        "code": revision(),
+        "environment": asdict(environment),
+        "command": pair.card["command"],
+        "figures": found,
+    }
+
+
+def revision() -> str:
+    """Return the commit of the checkout, with `+` where files differ from it."""
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty=+", "--abbrev=12"], cwd=ROOT, text=True,
+                              capture_output=True, check=True)  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def write_package(name: str, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
+    """Write `capgan_edge/zoo/NAME`: the weights first, then the card that names their hash."""
+    from safetensors.torch import save
+
+    data = save({key: tensor.contiguous() for key, tensor in tensors.items()})
+    folder = ROOT / "capgan_edge" / "zoo" / name
+    write_atomic(folder / "weights.safetensors", data)
+    write_json(folder / "card.json", card | {"weights_sha256": sha256_of_bytes(data)})
+    typer.echo(f"wrote {folder.relative_to(ROOT)}", err=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,63 @@
+"""Intervals, percentiles and ranks against values known from elsewhere."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capgan_benchmarks.statistics import percentile, separation, wilson_interval_percent
+
+
+class Case(NamedTuple):
+    name: str
+    num_successes: int
+    n: int
+    low: float
+    high: float
+
+
+# Newcombe, Statistics in Medicine 17 (1998), table I, method 3 (Wilson score without continuity correction).
+CASES = [
+    Case("81 of 263", 81, 263, 25.53, 36.62),
+    Case("15 of 148", 15, 148, 6.24, 16.05),
+    Case("0 of 20", 0, 20, 0.0, 16.11),
+    Case("1 of 29", 1, 29, 0.61, 17.18),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_interval_is_wilsons(case: Case) -> None:
+    assert wilson_interval_percent(case.num_successes, case.n) == pytest.approx((case.low, case.high), abs=0.006)
+
+
+@given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_holds_the_share_and_stays_a_percentage(pair: tuple[int, int]) -> None:
+    num_successes, n = pair
+    low, high = wilson_interval_percent(num_successes, n)
+    assert 0 <= low <= 100 * num_successes / n + 1e-9
+    assert 100 * num_successes / n - 1e-9 <= high <= 100
+    assert low < high
+
+
+def test_the_interval_of_all_mirrors_that_of_none() -> None:
+    low, high = wilson_interval_percent(0, 50)
+    assert wilson_interval_percent(50, 50) == pytest.approx((100 - high, 100 - low))
+
+
+def test_percentiles_are_values_of_the_list_and_the_median_is_the_middle() -> None:
+    values = [float(value) for value in range(100, 0, -1)]
+    assert percentile(values, 50) == 50.5
+    assert percentile(values, 90) == 90
+    assert percentile(values, 99) == 99
+    assert percentile([7.0], 90) == 7
+
+
+def test_separation_is_the_share_of_pairs_in_order() -> None:
+    assert separation(np.array([0.0, 0.1]), np.array([0.5, 0.9])) == 1
+    assert separation(np.array([0.5, 0.9]), np.array([0.0, 0.1])) == 0
+    assert separation(np.array([0.5, 0.5]), np.array([0.5])) == 0.5
+    assert separation(np.array([0.0, 0.4]), np.array([0.3, 0.4])) == pytest.approx((1 + 0 + 1 + 0.5) / 4)

@@ -1,0 +1,58 @@
+"""A tiny victim that really classifies road signs, and a purifier with weights as of training: both in seconds."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from capgan_edge.attacks.fgsm import FGSM
+from capgan_edge.data.images import ImageSet
+from capgan_edge.data.signs import load_signs
+from capgan_edge.models.purifier import Purifier, PurifierConfig
+from capgan_edge.models.victim import SimpleResNet
+from capgan_edge.models.victims import victim_from_module
+from capgan_export.source import Source
+
+SIZE_PX = 16
+TINY = PurifierConfig(ngf=4, num_blocks=1, end_kernel_px=3, norm="batch", padding="zeros", output="residual",
+                      has_skips=True)  # fmt: skip
+
+
+def tiny_source(
+    *, size_px: int = SIZE_PX, n: int = 400, config: PurifierConfig = TINY, victim_steps: int = 200, steps: int = 20
+) -> Source:
+    """Train a one-unit victim, then a purifier to keep its verdicts under FGSM."""
+    torch.manual_seed(0)
+    images = load_signs("train", size_px=size_px, n=n)
+    victim = SimpleResNet(len(images.class_names), units_per_stage=1)
+    optimizer = torch.optim.Adam(victim.parameters(), lr=5e-3)
+    for step in range(victim_steps):
+        x_BCHW, y_B = _batch(images, step)
+        _descend(optimizer, F.cross_entropy(victim(x_BCHW), y_B))
+    victim.eval().requires_grad_(False)
+    purifier, attack = Purifier(config), FGSM()
+    optimizer = torch.optim.Adam(purifier.parameters(), lr=3e-3)
+    for step in range(steps):
+        x_BCHW, y_B = _batch(images, step)
+        a_BCHW = attack(victim, x_BCHW, y_B).images_BCHW
+        given = purifier.translate(torch.cat([a_BCHW, x_BCHW]))
+        is_attacked_B = torch.arange(2 * len(y_B)) < len(y_B)
+        domain = F.binary_cross_entropy_with_logits(given.domain_logits_BJ.mean(1), is_attacked_B.float())
+        _descend(optimizer, F.cross_entropy(victim(given.image_BCHW), torch.cat([y_B, y_B])) + 0.3 * domain)
+    purifier.eval().requires_grad_(False)
+    labels, size = images.class_names, images.size_px
+    held = victim_from_module(victim, {"kind": "simple-resnet", "name": "tiny"}, size_px=size, labels=labels)
+    return Source(name="tiny", origin="tiny, trained for the test", purifier=purifier, victim=held, labels=labels,
+                  size_px=size, data=images.name)  # fmt: skip
+
+
+def _batch(images: ImageSet, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    chosen = torch.randint(len(images), (64,), generator=torch.Generator().manual_seed(step)).numpy()
+    x_BCHW = torch.from_numpy(images.images_NHWC[chosen]).permute(0, 3, 1, 2).float() / 255
+    return x_BCHW, torch.from_numpy(images.labels_N[chosen])
+
+
+def _descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
