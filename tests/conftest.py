@@ -34,6 +34,6 @@ def trained() -> tuple[SimpleResNet, Tensor, Tensor]:
     for _ in range(8):
         for chosen_B in torch.split(torch.randperm(len(y_N)), 24):
             optimizer.zero_grad()
-            F.cross_entropy(model(x_NCHW[chosen_B]), y_N[chosen_B]).backward()
+            F.cross_entropy(model(x_NCHW[chosen_B]), y_N[chosen_B]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     return model.eval().requires_grad_(False), x_NCHW, y_N

@@ -6,7 +6,7 @@ Shapes: N images, B batch, C channel, H height, W width.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,7 @@ class PairFigures:
         clean, parts = _clean(images), []
         labels_N = torch.from_numpy(images.labels_N)
         started_s = time.monotonic()
-        for x_BCHW, y_B in zip(clean.x_NCHW.split(BATCH), labels_N.split(BATCH), strict=True):
+        for x_BCHW, y_B in zip(batched(clean.x_NCHW), batched(labels_N), strict=True):
             with self._autocast():
                 parts.append(attack(model, x_BCHW, y_B).images_BCHW)
         x_NCHW = torch.cat(parts)
@@ -98,7 +98,7 @@ class PairFigures:
 
         bare, purified = [], []
         with torch.no_grad():
-            for x_BCHW in attacked.x_NCHW.split(BATCH):
+            for x_BCHW in batched(attacked.x_NCHW):
                 bare.append(self.pair.victim(x_BCHW).argmax(1))
                 purified.append(self.pair.victim(self.pair.purifier(x_BCHW)).argmax(1))
         artifact = [
@@ -136,6 +136,12 @@ class _Chain:
 
     def __call__(self, x_BCHW: Tensor) -> Tensor:
         return self.victim(self.purifier(x_BCHW))
+
+
+def batched(tensor_N: Tensor) -> Iterator[Tensor]:
+    """Yield the tensor in batches along its first axis."""
+    for start in range(0, len(tensor_N), BATCH):
+        yield tensor_N[start : start + BATCH]
 
 
 def _clean(images: ImageSet) -> AttackedSet:

@@ -130,6 +130,8 @@ class PurifierRun:
 
     def _save(self, epoch: int, row: dict[str, float]) -> None:
         score = (row["clean_percent"] + row["pgd20_percent"]) / 2
+        if epoch == self.config.semantic_epochs + 1:
+            self.best_percent = -1.0  # the best of a run is of the whole method, not of its warm-up
         is_best, self.best_percent = score > self.best_percent, max(score, self.best_percent)
         tensors: dict[str, Tensor] = {}
         for name, network in self.gan.networks.items():

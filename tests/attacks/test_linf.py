@@ -27,7 +27,7 @@ def linear_model(seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(72, 3)).requires_grad_(False)
 
 
-@pytest.fixture(params=ATTACKS.values(), ids=ATTACKS.keys())
+@pytest.fixture(params=list(ATTACKS.values()), ids=list(ATTACKS))
 def make_attack(request: pytest.FixtureRequest) -> MakeAttack:
     made: MakeAttack = request.param
     return made

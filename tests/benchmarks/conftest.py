@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import io
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tiny_signs import tiny_source
+from tiny_signs import Run, tiny_source
 
 from capgan_benchmarks.demo.config import DemoConfig
-from capgan_benchmarks.demo.findings import Findings
 from capgan_benchmarks.demo.session import run
 from capgan_benchmarks.demo.terminal import Narrator
 from capgan_benchmarks.latency import LatencyConfig
 from capgan_export.source import Source
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: where it wrote, what it found, and what it said."""
-
-    out: Path
-    findings: Findings
-    said: str
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 
+from capgan_benchmarks.demo.findings import Findings
 from capgan_edge.attacks.fgsm import FGSM
 from capgan_edge.data.images import ImageSet
 from capgan_edge.data.signs import load_signs
@@ -16,6 +20,15 @@ from capgan_export.source import Source
 SIZE_PX = 16
 TINY = PurifierConfig(ngf=4, num_blocks=1, end_kernel_px=3, norm="batch", padding="zeros", output="residual",
                       has_skips=True)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: where it wrote, what it found, and what it said."""
+
+    out: Path
+    findings: Findings
+    said: str
 
 
 def tiny_source(

@@ -130,7 +130,7 @@ def test_the_shards_of_all_processes_are_the_batch_of_one(world_size: int) -> No
 )
 def test_a_batch_that_cannot_be_made_is_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Batches(make_images(), seed=0, **options)
+        Batches(make_images(), options["batch_size"], seed=0, world_size=options.get("world_size", 1))
 
 
 @pytest.mark.parametrize("crop_px", [0, 9, 12])

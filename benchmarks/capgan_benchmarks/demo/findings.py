@@ -80,5 +80,6 @@ def plain_number(figure: Figure) -> str:
     """Return a figure with its unit, its interval and its n, on one line."""
     text = f"{figure.value:.1f} {figure.unit}"
     if figure.interval_95 is not None:
-        text += f" [{figure.interval_95[0]:.1f}, {figure.interval_95[1]:.1f}]"
-    return f"{text}, n = {figure.n}"
+        text += f" (95 % interval {figure.interval_95[0]:.1f} to {figure.interval_95[1]:.1f}"
+        return f"{text}, n = {figure.n})"
+    return f"{text} (n = {figure.n})"

@@ -20,14 +20,14 @@ def hero(findings: Findings) -> str:
     tiles = (
         _figure(row.clean_HWC, "Clean", "as drawn", _badge(row.victim_clean, row.truth)),
         _figure(noise_HWC, "The attack", f"{PGD_NAME}, at most 8 of 255 levels", f'<span class="badge note">'
-                f'shown times {NOISE_GAIN}</span>'),
+                f'shown {NOISE_GAIN} times as strong</span>'),
         _figure(row.attacked_HWC, "Attacked", "what the bare victim sees", _badge(row.victim_attacked, row.truth)),
         _figure(row.purified_HWC, "Purified", "what it sees behind the purifier", _badge(row.purified, row.truth)),
         _figure(heat_over(row.attacked_HWC, row.heat_HW), "Attention", "where the purifier looked",
                 f'<span class="badge note">suspicion {row.suspicion_attacked:.2f}</span>', is_smooth=True),
     )  # fmt: skip
     return (
-        f'<div class="card"><div class="way">{"".join(tiles)}</div></div>'
+        f'<div class="card opening"><div class="way">{"".join(tiles)}</div></div>'
         f'<p class="soft">Image {row.index} of those drawn, a <em>{escape(row.truth)}</em> sign: '
         f"{escape(findings.choice.hero_rule)}. Chosen to show how it works; how often it works is below.</p>"
     )
@@ -40,8 +40,9 @@ def grid(findings: Findings) -> str:
     if not num_fooled:
         said = f"{PGD_NAME} fooled the victim on no image that it gets right clean, so there is nothing to show here."
         return f"<h2>Image by image</h2><p>{said}</p>"
+    heading = "Not every image is saved" if num_saved < num_fooled else "Image by image"
     return (
-        f"<h2>Not every image is saved</h2><p>{PGD_NAME} fools the victim on {num_fooled} images that it gets right "
+        f"<h2>{heading}</h2><p>{PGD_NAME} fools the victim on {num_fooled} images that it gets right "
         f"clean; behind the purifier {num_saved} of these are right again, {num_fooled - num_saved} stay wrong. "
         f"{escape(findings.choice.rule)}</p>"
         f'<div class="rows">{rows}</div>'

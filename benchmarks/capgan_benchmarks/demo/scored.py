@@ -28,12 +28,12 @@ class Scored:
     @property
     def is_victim_right(self) -> NDArray[np.bool_]:
         """Whether the bare victim is right, [N]."""
-        return self.victim_N == self.labels_N
+        return np.equal(self.victim_N, self.labels_N)
 
     @property
     def is_purified_right(self) -> NDArray[np.bool_]:
         """Whether the victim is right behind the purifier, [N]."""
-        return self.purified_N == self.labels_N
+        return np.equal(self.purified_N, self.labels_N)
 
 
 def score(kind: str, frames_NHWC: NDArray[np.uint8], labels_N: NDArray[np.int64], classifier: Classifier) -> Scored:

@@ -20,7 +20,8 @@ p{margin:6px 0 14px;max-width:74ch}
 .soft,figcaption,small{color:var(--soft);font-size:.88rem}
 .card{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:22px}
 .scroll{overflow-x:auto}
-.way{display:grid;grid-template-columns:repeat(5,1fr);gap:18px;margin-top:26px}
+.way{display:grid;grid-template-columns:repeat(5,1fr);gap:18px}
+.opening{margin-top:26px}
 .way figure,.row figure{margin:0;min-width:0}
 .way figcaption strong{display:block;color:var(--ink);font-size:.95rem;margin-top:8px}
 img{width:100%;aspect-ratio:1;display:block;border-radius:8px;background:var(--line)}
@@ -42,7 +43,7 @@ overflow-wrap:anywhere}
 .row>div{display:grid;grid-template-columns:repeat(4,1fr);gap:10px}
 .row .badge{font-size:.76rem;padding:1px 6px;line-height:1.4}
 .row figcaption{font-size:.8rem;margin-top:4px}
-.chart{width:100%;height:auto;display:block}
+.chart{width:100%;min-width:460px;max-width:840px;height:auto;display:block;margin:0 auto}
 .chart text{font-size:13px;fill:var(--soft);text-anchor:middle}
 .chart .strong{fill:var(--ink);font-weight:600}.chart .value{fill:var(--ink);font-weight:600}
 .chart .tick{text-anchor:end;font-size:12px}
@@ -51,18 +52,18 @@ overflow-wrap:anywhere}
 .chart .clean{fill:var(--clean)}.chart .attacked{fill:var(--attacked)}.chart .see-through{opacity:.72}
 .key{display:flex;flex-wrap:wrap;gap:6px 20px;font-size:.88rem;color:var(--soft);margin-bottom:10px}
 .key i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:7px;vertical-align:-1px}
-table{border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}
+table{border-collapse:collapse;width:100%;min-width:540px;font-size:.93rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:9px 14px 9px 0;border-bottom:1px solid var(--line);vertical-align:top}
 tr:last-child>*{border-bottom:0}
 td.number,th.number{text-align:right}
-td .badge,th .badge{margin:0}
+td .badge{margin:0;white-space:nowrap}
 .limits{border-left:4px solid var(--note)}
-.limits li{margin:6px 0}
+.limits ul{margin:0;padding-left:20px}.limits li{margin:6px 0}
 code{font-size:.86em;overflow-wrap:anywhere}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:6px 22px;margin:0;font-size:.92rem}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 @media(max-width:760px){main{padding:0 16px 40px}header{padding-top:30px}.rows{grid-template-columns:1fr}
 .figures{grid-template-columns:1fr 1fr}.way{grid-template-columns:1fr 1fr;gap:14px}.card{padding:16px}
-.way figure:last-child{grid-column:span 2}.figures b{font-size:1.6rem}dl{grid-template-columns:1fr;gap:0}
+.figures b{font-size:1.6rem}dl{grid-template-columns:1fr;gap:0}
 dd{margin-bottom:10px}.row>div{grid-template-columns:1fr 1fr}th,td{padding-right:10px}}
 """

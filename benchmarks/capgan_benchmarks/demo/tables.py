@@ -62,7 +62,7 @@ def _expected(findings: Findings) -> str:
         sign = {">=": "at least", "<=": "at most"}[expectation.sense]
         badge = '<span class="badge good">met</span>' if is_met else '<span class="badge bad">not met</span>'
         rows.append(_cells(figure, f"{sign} {expectation.bound:g} %", badge))
-    rows.append(_cells(findings.end_to_end, "whatever it is", '<span class="badge note">told</span>'))
+    rows.append(_cells(findings.end_to_end, "whatever it is", '<span class="badge note">reported</span>'))
     head = '<tr><th>Figure</th><th class="number">Measured</th><th>95 % interval, n</th><th>Expected</th><th></th></tr>'
     return f'<div class="card scroll"><table>{head}{"".join(rows)}</table></div>'
 
@@ -105,9 +105,8 @@ def suspicion(findings: Findings) -> str:
 def latency(findings: Findings) -> str:
     """Return what the purifier costs on this machine."""
     named, ratio = findings.named, findings.named["latency, ratio of medians"]
-    macs = {ALONE: findings.manifest.victim.macs, DEPLOYED: None}
-    if macs[ALONE] is not None:
-        macs[DEPLOYED] = macs[ALONE] + findings.manifest.purifier.macs
+    alone = findings.manifest.victim.macs
+    macs = {ALONE: alone, DEPLOYED: None if alone is None else alone + findings.manifest.purifier.macs}
     rows = []
     for name in (ALONE, DEPLOYED):
         cells = "".join(

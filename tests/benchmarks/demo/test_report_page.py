@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
-from conftest import Run
+from tiny_signs import Run
 
 from capgan_benchmarks.demo.charts import Bar, bar_chart, histogram
 from capgan_benchmarks.demo.limits import NOT_TESTED, WHAT_IT_HOLDS

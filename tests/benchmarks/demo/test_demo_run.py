@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run
+from tiny_signs import Run
 
 import capgan_edge
 from capgan_benchmarks.demo.branches import DEPLOYED, VICTIM_ALONE, branch_of, caller_of
-from capgan_benchmarks.demo.config import END_TO_END_NAME, EPSILON, EXPECTATIONS, FGSM_NAME, PGD_NAME
-from capgan_benchmarks.demo.config import DemoConfig, Expectation
+from capgan_benchmarks.demo.config import (
+    END_TO_END_NAME,
+    EPSILON,
+    EXPECTATIONS,
+    FGSM_NAME,
+    PGD_NAME,
+    DemoConfig,
+    Expectation,
+)
+from capgan_edge import zoo
+from capgan_edge.cli import GROUP, main
 from capgan_edge.data.signs import load_signs
 from capgan_edge.errors import ArtifactError, ConfigError
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.manifest import Figure
 from capgan_edge.runtime.ort import OrtRunner
+
+PART = EntryPoint("benchmarks", "capgan_benchmarks.command:app", GROUP)
 
 
 def test_the_folder_holds_a_bundle_that_opens_and_two_reports(finished: Run) -> None:
@@ -68,18 +80,14 @@ def test_the_attacks_fool_the_victim_within_their_budget(finished: Run) -> None:
 
 def test_rows_and_story_are_what_the_bundle_says(finished: Run) -> None:
     findings = finished.findings
-    attacked = findings.scored[PGD_NAME]
+    attacked, labels = findings.scored[PGD_NAME], findings.manifest.labels
     assert findings.grid
     for row in (findings.hero, *findings.grid, *findings.failures):
-        assert row.purified.label == capgan_label(findings.manifest.labels, attacked.purified_N[row.index])
-        assert row.victim_attacked.label == capgan_label(findings.manifest.labels, attacked.victim_N[row.index])
+        assert row.purified.label == labels[int(attacked.purified_N[row.index])]
+        assert row.victim_attacked.label == labels[int(attacked.victim_N[row.index])]
         assert row.is_fooled
     assert findings.story in finished.said
     assert f"'{findings.hero.purified.label}' ({findings.hero.purified.score:.2f})" in findings.story
-
-
-def capgan_label(labels: tuple[str, ...], index: np.int64) -> str:
-    return labels[int(index)]
 
 
 def test_the_terminal_tells_expectations_end_to_end_and_where_the_report_is(finished: Run) -> None:
@@ -105,6 +113,7 @@ def test_a_branch_gives_what_the_whole_graph_gives(finished: Run) -> None:
     frames_NHWC = np.ascontiguousarray(finished.findings.scored[PGD_NAME].frames_NHWC[:5])
     with OrtRunner(model_bytes, threads=1) as runner:
         whole = runner(frames_NHWC)
+    assert whole.raw_logits_NK is not None
     (raw_NK,) = caller_of(branch_of(model_bytes, VICTIM_ALONE), frames_NHWC, threads=1)()
     logits_NK, suspicion_N = caller_of(branch_of(model_bytes, DEPLOYED), frames_NHWC, threads=1)()
     np.testing.assert_allclose(raw_NK, whole.raw_logits_NK, atol=1e-4, rtol=1e-4)
@@ -122,13 +131,23 @@ def test_settings_out_of_range_are_refused(settings: dict[str, int], said: str) 
 
 
 def test_a_folder_in_use_is_refused_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from importlib.metadata import EntryPoint
-
-    from capgan_edge.cli import GROUP, main
-
     (tmp_path / "mine.txt").write_text("mine")
-    part = EntryPoint("benchmarks", "capgan_benchmarks.command:app", GROUP)
-    assert main(["demo", "--out", str(tmp_path), "--json"], [part]) == 1
+    assert main(["demo", "--out", str(tmp_path), "--json"], [PART]) == 1
     printed = capsys.readouterr()
     assert "holds mine.txt" in json.loads(printed.out)["error"]
     assert "drawing" not in printed.err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(zoo.DEFAULT not in zoo.names(), reason="needs the packaged weights signs-nano")
+def test_the_command_on_packaged_weights_prints_json_alone_and_replaces_its_own_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "demo"
+    arguments = ["demo", "--out", str(out), "--n", "40", "--threads", "1", "--json"]
+    assert main(arguments, [PART]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads((out / "report.json").read_text())
+    assert "report: " in printed.err
+    assert main(arguments, [PART]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
