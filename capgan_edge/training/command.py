@@ -28,7 +28,9 @@ class PrecisionOption(str, Enum):
     fp32 = "fp32"
 
 
-Data = Annotated[str, typer.Option(help="signs, signs:SIZE, a folder, a zip, CIFAR-10's archive, or a name under $CAPGAN_EDGE_DATA.")]
+Data = Annotated[
+    str, typer.Option(help="signs, signs:SIZE, a folder, a zip, CIFAR-10's archive, or a name under $CAPGAN_EDGE_DATA.")
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run: checkpoints, log.csv, figures.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint, with its settings.")]
 Precision = Annotated[PrecisionOption, typer.Option(help="auto is bf16 where the processor computes it natively.")]
@@ -63,7 +65,9 @@ def victim_command(
 def purifier_command(
     victim: Annotated[
         str,
-        typer.Option(help="A victim's run, package.module:factory, a .pt2 file or an .onnx file (default: newest run)."),
+        typer.Option(
+            help="A victim's run, package.module:factory, a .pt2 file or an .onnx file (default: newest run)."
+        ),
     ] = "",
     victim_state: Annotated[Path | None, typer.Option(help="Safetensors for a module:factory victim.")] = None,
     data: Data = "signs",

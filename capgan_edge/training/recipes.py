@@ -73,7 +73,9 @@ def train_recipe(
         is_started = is_resumed and (victim_path / "last.json").exists()
         train_victim(recipe.victim, train, victim_path, fabric, is_resumed=is_started)
     victim = load_victim_run(victim_path)
-    run = PurifierRun(recipe.purifier, preset(recipe.preset), victim, victim_state(victim), train, purifier_path, fabric)
+    run = PurifierRun(
+        recipe.purifier, preset(recipe.preset), victim, victim_state(victim), train, purifier_path, fabric
+    )
     if is_resumed and (purifier_path / "last.json").exists():
         run.resume()
     purifier: Purifier = run.run().t_ac

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from torch import nn
 
 from capgan_edge import data
 from capgan_edge.data.images import ImageSet
-from capgan_edge.errors import ConfigError, DataError
+from capgan_edge.errors import CheckpointError, ConfigError, DataError
 from capgan_edge.models.presets import preset as preset_config
 from capgan_edge.training.config import CapGanConfig
 from capgan_edge.training.device import Precision, start_fabric
@@ -22,6 +23,9 @@ from capgan_edge.training.schedule import ScheduleName
 from capgan_edge.training.victim import VictimConfig, train_victim
 
 
+T = TypeVar("T")
+
+
 def start_victim(
     config: VictimConfig, source: str, out: Path, *, precision: Precision, devices: int, is_resumed: bool
 ) -> None:
@@ -30,7 +34,7 @@ def start_victim(
     train = data.load(source, "train")
     if is_resumed:
         state = _resumed_state(out, "victim", train)
-        config = VictimConfig(**state["config"])
+        config = _stored(out, lambda: VictimConfig(**state["config"]))
     train_victim(config, train, out, start_fabric(precision, devices=devices), is_resumed=is_resumed)
 
 
@@ -52,10 +56,11 @@ def start_purifier(
     train = data.load(source, "train")
     if is_resumed:
         resumed = _resumed_state(out, "purifier", train)
-        config, shape = config_from_state(resumed["config"]), PurifierConfig(**resumed["purifier"])
+        config = _stored(out, lambda: config_from_state(resumed["config"]))
+        shape = _stored(out, lambda: PurifierConfig(**resumed["purifier"]))
     module, state = _victim(victim, weights, train) if victim or not is_resumed else _own_victim(out)
-    if is_resumed and state != resumed["victim"]:
-        raise ConfigError(f"expected the victim that {out} was started with ({resumed['victim']}), got {state}")
+    if is_resumed and state != resumed.get("victim"):
+        raise ConfigError(f"expected the victim that {out} was started with ({resumed.get('victim')}), got {state}")
     run = PurifierRun(config, shape, module, state, train, out, start_fabric(precision, devices=devices))
     if is_resumed:
         run.resume()
@@ -65,13 +70,23 @@ def start_purifier(
 def cap_gan_config(preset: str, weights: str, **settings: Any) -> CapGanConfig:
     """Return the settings of a run: discriminators as wide as the purifier, and the loss weights by name."""
     if settings["schedule"] not in get_args(ScheduleName):
-        raise ConfigError(f"expected a schedule among {', '.join(get_args(ScheduleName))}, got {settings['schedule']!r}")
+        raise ConfigError(
+            f"expected a schedule among {', '.join(get_args(ScheduleName))}, got {settings['schedule']!r}"
+        )
     return CapGanConfig(ndf=preset_config(preset).ngf, weights=WEIGHT_PRESETS[weights], **settings)
 
 
 def config_from_state(state: dict[str, Any]) -> CapGanConfig:
     """Return the settings that a checkpoint stored."""
     return CapGanConfig(**{**state, "weights": LossWeights(**state["weights"])})
+
+
+def _stored(out: Path, read: Callable[[], T]) -> T:
+    """Return what `read` makes of a checkpoint's state; its keys are what they are in a file that others may write."""
+    try:
+        return read()
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{out}: expected the settings of a run, got others ({error}); train again") from error
 
 
 def _resumed_state(out: Path, kind: Kind, train: ImageSet) -> dict[str, Any]:
@@ -100,7 +115,9 @@ def _victim(spec: str, weights: Path | None, train: ImageSet) -> tuple[nn.Module
         spec = str(newest)
     brought = load_victim(spec, state=weights, size_px=train.size_px)
     if brought.module is None:
-        raise ConfigError(f"{spec}: expected a victim that converts to torch, got one that can only be exported and run")
+        raise ConfigError(
+            f"{spec}: expected a victim that converts to torch, got one that can only be exported and run"
+        )
     if brought.num_classes != len(train.class_names):
         raise DataError(
             f"expected as many classes as the victim has ({brought.num_classes}), got {len(train.class_names)} in "
@@ -121,6 +138,8 @@ def _victim(spec: str, weights: Path | None, train: ImageSet) -> tuple[nn.Module
 def _refuse_overwriting(out: Path, is_resumed: bool) -> None:
     is_there = (out / "last.json").exists()
     if is_there and not is_resumed:
-        raise ConfigError(f"expected a new folder, got {out}, which holds a run; --resume it, or name another with --out")
+        raise ConfigError(
+            f"expected a new folder, got {out}, which holds a run; --resume it, or name another with --out"
+        )
     if is_resumed and not is_there:
         raise ConfigError(f"expected a run to resume in {out}, got none; leave --resume out to start one")

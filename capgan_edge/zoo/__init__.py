@@ -1,7 +1,7 @@
 """Packaged pairs of purifier and victim: safetensors and a card with how they were made and what they hold.
 
-    pair = zoo.load("signs-nano")
-    pair.purifier, pair.victim     # nn.Module: float32 NCHW RGB in [0, 1] in; an image, and logits, out
+pair = zoo.load("signs-nano")
+pair.purifier, pair.victim     # nn.Module: float32 NCHW RGB in [0, 1] in; an image, and logits, out
 """
 
 from __future__ import annotations

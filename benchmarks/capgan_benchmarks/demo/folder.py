@@ -12,8 +12,8 @@ from pathlib import Path
 from capgan_benchmarks.demo.config import MADE_BY
 from capgan_edge.errors import CapganError, ConfigError
 
-REPORT_HTML, REPORT_JSON, BUNDLE = "report.html", "report.json", "bundle"
-_OURS = {REPORT_HTML, REPORT_JSON, BUNDLE}
+REPORT_HTML, REPORT_JSON, SHEET, BUNDLE = "report.html", "report.json", "signs.png", "bundle"
+_OURS = {REPORT_HTML, REPORT_JSON, SHEET, BUNDLE}
 
 
 def refuse_to_replace(out: Path) -> None:

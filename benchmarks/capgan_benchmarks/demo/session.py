@@ -15,11 +15,12 @@ from capgan_benchmarks.demo.config import PGD_NAME, DemoConfig
 from capgan_benchmarks.demo.environment import read_environment
 from capgan_benchmarks.demo.figures import CLEAN, Conditions
 from capgan_benchmarks.demo.findings import Findings
-from capgan_benchmarks.demo.folder import BUNDLE, REPORT_HTML, REPORT_JSON, fresh_folder, refuse_to_replace
+from capgan_benchmarks.demo.folder import BUNDLE, REPORT_HTML, REPORT_JSON, SHEET, fresh_folder, refuse_to_replace
 from capgan_benchmarks.demo.measure import Measured, attack_victim, draw, export_and_verify, measure
 from capgan_benchmarks.demo.record import record_of
 from capgan_benchmarks.demo.report_page import page_of
 from capgan_benchmarks.demo.rows import Choice, Row, choose, make_rows
+from capgan_benchmarks.demo.sheet import sheet_of
 from capgan_benchmarks.demo.terminal import Narrator
 from capgan_benchmarks.demo.weights import next_run_path, packaged_pair, trained_pair
 from capgan_edge.errors import MissingDependencyError
@@ -31,7 +32,14 @@ if TYPE_CHECKING:
     from capgan_edge.runtime.manifest import Figure
     from capgan_export.source import Source
 
-_NEEDED = {"torch": "train", "onnx": "train", "onnxscript": "train", "onnxruntime": "cpu", "PIL": "cpu"}
+_NEEDED = {
+    "torch": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "matplotlib": "train",
+    "onnxruntime": "cpu",
+    "PIL": "cpu",
+}
 
 
 def run_command(config: DemoConfig, out: Path, *, is_json: bool) -> Path:
@@ -85,6 +93,7 @@ def run(config: DemoConfig, source: Source, out: Path, narrator: Narrator, *, st
             seconds=time.monotonic() - started_s,
         )
         write_atomic(fresh / REPORT_HTML, page_of(findings).encode())
+        write_atomic(fresh / SHEET, sheet_of((findings.hero, *findings.grid)))
         write_json(fresh / REPORT_JSON, record_of(findings))
     return findings
 
