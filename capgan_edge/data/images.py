@@ -29,7 +29,7 @@ class ImageSet:
             raise DataError(f"{self.name}: expected uint8 images [N, H, W, 3], got {self.images_NHWC.dtype} {shape}")
         if self.labels_N.shape != (shape[0],):
             raise DataError(f"{self.name}: expected one label an image ({shape[0]}), got shape {self.labels_N.shape}")
-        if len(self.labels_N) and not (0 <= self.labels_N.min() and self.labels_N.max() < len(self.class_names)):
+        if len(self.labels_N) and not (self.labels_N.min() >= 0 and self.labels_N.max() < len(self.class_names)):
             raise DataError(f"{self.name}: expected labels in [0, {len(self.class_names)}), got {self.labels_N.max()}")
 
     def __len__(self) -> int:

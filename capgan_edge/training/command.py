@@ -36,6 +36,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on from the folder's 
 Precision = Annotated[PrecisionOption, typer.Option(help="auto is bf16 where the processor computes it natively.")]
 Devices = Annotated[int, typer.Option(min=1, help="Processes (gloo) or GPUs that share each batch.")]
 Seed = Annotated[int, typer.Option(min=0)]
+BatchSize = Annotated[int, typer.Option(min=2, help="Images a step.")]
 Mirror = Annotated[bool, typer.Option("--mirror/--no-mirror", help="Mirror half of the images; not for road signs.")]
 
 
@@ -46,6 +47,7 @@ def victim_command(
     epochs: Annotated[int, typer.Option(min=1)] = 30,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak rate of SGD.")] = 0.2,
     small_crop_epochs: Annotated[int, typer.Option(min=0, help="First epochs on 24 px crops, at half the cost.")] = 0,
+    batch_size: BatchSize = 128,
     mirror: Mirror = True,
     seed: Seed = 0,
     precision: Precision = PrecisionOption.auto,
@@ -57,7 +59,7 @@ def victim_command(
     from capgan_edge.training.victim import VictimConfig
 
     config = VictimConfig(epochs=epochs, learning_rate=learning_rate, small_crop_epochs=small_crop_epochs,
-                          is_mirrored=mirror, seed=seed)  # fmt: skip
+                          batch_size=batch_size, is_mirrored=mirror, seed=seed)  # fmt: skip
     start_victim(config, data, out, precision=precision.value, devices=devices, is_resumed=resume)
 
 
@@ -78,6 +80,7 @@ def purifier_command(
     semantic_epochs: Annotated[int, typer.Option(min=0, help="First epochs without cycle and GAN.")] = 4,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak rate of Adam; the paper's is 1e-4.")] = 2e-3,
     schedule: Annotated[str, typer.Option(help="one-cycle, cosine (the paper's) or steps.")] = "one-cycle",
+    batch_size: BatchSize = 128,
     mirror: Mirror = True,
     seed: Seed = 0,
     precision: Precision = PrecisionOption.auto,
@@ -88,7 +91,8 @@ def purifier_command(
     from capgan_edge.training.start import cap_gan_config, start_purifier
 
     config = cap_gan_config(preset, weights.value, epochs=epochs, semantic_epochs=semantic_epochs, schedule=schedule,
-                            learning_rate=learning_rate, is_mirrored=mirror, seed=seed)  # fmt: skip
+                            learning_rate=learning_rate, batch_size=batch_size, is_mirrored=mirror,
+                            seed=seed)  # fmt: skip
     start_purifier(config, preset, victim, victim_state, data, out, precision=precision.value, devices=devices,
                    is_resumed=resume)  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -12,16 +13,15 @@ from capgan_edge import data
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import CheckpointError, ConfigError, DataError
 from capgan_edge.models.presets import preset as preset_config
-from capgan_edge.training.config import CapGanConfig
-from capgan_edge.training.device import Precision, start_fabric
 from capgan_edge.models.purifier import PurifierConfig
 from capgan_edge.training.checkpoint import Kind, load_checkpoint
+from capgan_edge.training.config import CapGanConfig
+from capgan_edge.training.device import Precision, start_fabric
 from capgan_edge.training.losses import WEIGHT_PRESETS, LossWeights
 from capgan_edge.training.purifier import PurifierRun
 from capgan_edge.training.runs import load_purifier_run, load_victim_run, newest_finished, victim_state
 from capgan_edge.training.schedule import ScheduleName
 from capgan_edge.training.victim import VictimConfig, train_victim
-
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ def start_victim(
     """Train a victim on the train split of `source`, writing to `out`."""
     _refuse_overwriting(out, is_resumed)
     train = data.load(source, "train")
+    config = replace(config, num_held_out=_num_held_out(config.num_held_out, train))
     if is_resumed:
         state = _resumed_state(out, "victim", train)
         config = _stored(out, lambda: VictimConfig(**state["config"]))
@@ -54,6 +55,8 @@ def start_purifier(
     _refuse_overwriting(out, is_resumed)
     shape = preset_config(preset)
     train = data.load(source, "train")
+    num_held_out = _num_held_out(config.num_held_out, train)
+    config = replace(config, num_held_out=num_held_out, num_watched=min(config.num_watched, num_held_out))
     if is_resumed:
         resumed = _resumed_state(out, "purifier", train)
         config = _stored(out, lambda: config_from_state(resumed["config"]))
@@ -74,6 +77,11 @@ def cap_gan_config(preset: str, weights: str, **settings: Any) -> CapGanConfig:
             f"expected a schedule among {', '.join(get_args(ScheduleName))}, got {settings['schedule']!r}"
         )
     return CapGanConfig(ndf=preset_config(preset).ngf, weights=WEIGHT_PRESETS[weights], **settings)
+
+
+def _num_held_out(wanted: int, train: ImageSet) -> int:
+    """Hold out what the settings say, and of a small data set a tenth."""
+    return max(1, min(wanted, len(train) // 10))
 
 
 def config_from_state(state: dict[str, Any]) -> CapGanConfig:
