@@ -14,6 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from capgan_edge.files import write_atomic
 
+SECONDS_BETWEEN_LINES = 60.0
+"""Where there is no terminal for a bar, a log gets a line in this many seconds."""
+
 
 class Journal:
     """Context manager around a run; silent on all processes but the first."""
@@ -30,7 +33,7 @@ class Journal:
         self._task = self._progress.add_task("training", total=total_steps, completed=done_steps, note="")
         self._tensorboard = None if is_silent else _tensorboard_writer(run_path)
         self._console = console
-        self._started_s = time.monotonic()
+        self._total_steps, self._done_steps, self._said_s = total_steps, done_steps, time.monotonic()
 
     def __enter__(self) -> Journal:
         self._progress.start()
@@ -45,7 +48,12 @@ class Journal:
 
     def step(self, note: dict[str, float]) -> None:
         """Advance the bar by one step and show the newest losses."""
+        self._done_steps += 1
         self._progress.update(self._task, advance=1, note=_one_line(note))
+        if self._progress.disable and not self.is_silent and time.monotonic() - self._said_s > SECONDS_BETWEEN_LINES:
+            self._said_s = time.monotonic()
+            line = f"step {self._done_steps} of {self._total_steps}  {_one_line(note)}"
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def epoch(self, epoch: int, row: dict[str, float]) -> None:
         """Add one row to the CSV (written whole or not at all), to TensorBoard, and to the terminal."""
@@ -60,7 +68,7 @@ class Journal:
         if self._tensorboard is not None:
             for key, value in row.items():
                 self._tensorboard.add_scalar(key, value, epoch)
-        self._console.print(f"epoch {epoch:3d}  {_one_line(row)}", highlight=False)
+        self._console.print(f"epoch {epoch:3d}  {_one_line(row)}", highlight=False, soft_wrap=True)
 
     def _rows_before(self, epoch: int) -> list[dict[str, str]]:
         """A resumed run repeats the epoch that was cut off; its old row goes."""
