@@ -3,13 +3,14 @@
     python -m capgan_benchmarks.make_zoo signs-nano
     python -m capgan_benchmarks.make_zoo cifar10-nano        # data from $CAPGAN_EDGE_DATA
 
-Each stage goes on where it was interrupted. Writes `benchmarks/results/NAME_accuracy_DATE.json` and
+Each stage goes on where it was interrupted. Writes `benchmarks/results/accuracy-NAME_HARDWARE_DATE.json` and
 `capgan_edge/zoo/NAME/{weights.safetensors, card.json}` of the checkout that it runs in.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from capgan_edge.errors import CapganError, ConfigError
 from capgan_edge.files import sha256_of_bytes, write_atomic, write_json
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def main(
     from capgan_edge.training.recipes import RECIPES, train_recipe
     from capgan_edge.training.runs import is_finished
 
+    if name not in RECIPES:
+        raise ConfigError(f"expected a recipe among {', '.join(RECIPES)}, got {name!r}")
     run_path, recipe = runs / name, RECIPES[name]
     if not is_finished(run_path / "purifier"):
         train_recipe(name, run_path, is_resumed=run_path.exists())
@@ -51,9 +55,9 @@ def main(
     test = data.load(recipe.data, "test")
     record = measured(pair, test, num_images=num_images, num_end_to_end=num_end_to_end, seed=seed,
                       is_bf16=has_fast_bf16() and not fp32)  # fmt: skip
-    suffix = "_fp32" if fp32 else ""
-    today = datetime.now(timezone.utc).date().isoformat()
-    write_json(ROOT / "benchmarks" / "results" / f"{name}_accuracy{suffix}_{today}.json", record)
+    write_json(
+        ROOT / "benchmarks" / "results" / record_name(f"accuracy-{name}{'-fp32' if fp32 else ''}", record), record
+    )
     if package:
         write_package(name, tensors, card | {"figures": record["figures"], "measured": record["date"]})
 
@@ -138,6 +142,13 @@ def measured(pair: Pair, test: Any, *, num_images: int | None, num_end_to_end: i
     }
 
 
+def record_name(theme: str, record: dict[str, Any]) -> str:
+    """Return `theme_hardware_date.json`, the hardware as a slug."""
+    environment = record["environment"]
+    hardware = re.sub(r"[^a-z0-9]+", "-", f"{environment['cpu']} {environment['num_cpus']}".lower()).strip("-")
+    return f"{theme}_{hardware}_{record['date'][:10]}.json"
+
+
 def revision() -> str:
     """Return the commit of the checkout, with `+` where files differ from it."""
     try:
@@ -160,4 +171,8 @@ def write_package(name: str, tensors: dict[str, Tensor], card: dict[str, Any]) -
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except CapganError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(error.exit_code) from None

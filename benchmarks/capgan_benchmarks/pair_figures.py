@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from capgan_benchmarks.statistics import wilson_interval_percent
 from capgan_edge.data.images import ImageSet
@@ -82,7 +84,8 @@ class PairFigures:
         clean, parts = _clean(images), []
         labels_N = torch.from_numpy(images.labels_N)
         started_s = time.monotonic()
-        for x_BCHW, y_B in zip(batched(clean.x_NCHW), batched(labels_N), strict=True):
+        pairs = list(zip(batched(clean.x_NCHW), batched(labels_N), strict=True))
+        for x_BCHW, y_B in track(pairs, f"{_title(attack)} on {knowledge}", console=Console(stderr=True)):
             with self._autocast():
                 parts.append(attack(model, x_BCHW, y_B).images_BCHW)
         x_NCHW = torch.cat(parts)
