@@ -45,6 +45,10 @@ def main(
     from capgan_edge.training.recipes import RECIPES, train_recipe
     from capgan_edge.training.runs import is_finished
 
+    if not (ROOT / "pyproject.toml").is_file():
+        raise ConfigError(
+            f"expected to run from a checkout of capgan-edge, got {ROOT}; clone it and install it with -e"
+        )
     if name not in RECIPES:
         raise ConfigError(f"expected a recipe among {', '.join(RECIPES)}, got {name!r}")
     run_path, recipe = runs / name, RECIPES[name]
@@ -124,7 +128,8 @@ def measured(pair: Pair, test: Any, *, num_images: int | None, num_end_to_end: i
 
     environment = read_environment(None)
     victim = victim_from_module(pair.victim, {"kind": "simple-resnet", "name": pair.name}, size_px=pair.size_px)
-    model_bytes = graph_from_pair(pair.purifier, victim, size_px=pair.size_px, outputs=GraphOutputs(), properties={})
+    model_bytes = graph_from_pair(pair.purifier, victim, size_px=pair.size_px,
+                                   outputs=GraphOutputs(has_raw_logits=True), properties={})  # fmt: skip
     with OrtRunner(model_bytes, providers=("CPUExecutionProvider",), threads=None) as runner:
         figures = PairFigures(pair, runner, test, seed=seed, is_bf16=is_bf16, device=environment.device)
         found = figures.measure(lambda line: typer.echo(f"measuring {line}", err=True), num_images=num_images,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +55,10 @@ class PairFigures:
     def measure(
         self, say: Callable[[str], None], *, num_images: int | None, num_end_to_end: int
     ) -> list[dict[str, Any]]:
-        """Clean, FGSM and PGD-40 on f alone on `num_images` (None is all), PGD-40 end to end on `num_end_to_end`."""
+        """Clean, FGSM and PGD-40 on f alone on `num_images` (None is all), PGD-40 end to end on `num_end_to_end`.
+
+        The end-to-end attack is the one that must not flatter: its gradients are fp32 whatever the others are.
+        """
         from capgan_edge.attacks import FGSM, PGD
 
         images = self.test.take(num_images, seed=self.seed)
@@ -64,20 +66,15 @@ class PairFigures:
         self._score(_clean(images))
         for attack in (FGSM(seed=self.seed), PGD(steps=40, seed=self.seed)):
             say(f"{_title(attack)} on f, n = {len(images)}")
-            self._score(self._attacked(attack, self.fast_victim, "f", images))
+            self._score(self._attacked(attack, self.fast_victim, "f", images, is_bf16=self.is_bf16))
         few = self.test.take(num_end_to_end, seed=self.seed)
         say(f"PGD-40 on f(T(.)), n = {len(few)}")
         both = _Chain(self.pair.purifier, self.fast_victim)
-        self._score(self._attacked(PGD(steps=40, seed=self.seed), both, "f(T(.))", few))
+        self._score(self._attacked(PGD(steps=40, seed=self.seed), both, "f(T(.))", few, is_bf16=False))
         return self.figures
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        import torch
-
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.is_bf16)
-
     def _attacked(
-        self, attack: LinfAttack, model: Callable[[Tensor], Tensor], knowledge: str, images: ImageSet
+        self, attack: LinfAttack, model: Callable[[Tensor], Tensor], knowledge: str, images: ImageSet, *, is_bf16: bool
     ) -> AttackedSet:
         import torch
 
@@ -86,11 +83,11 @@ class PairFigures:
         started_s = time.monotonic()
         pairs = list(zip(batched(clean.x_NCHW), batched(labels_N), strict=True))
         for x_BCHW, y_B in track(pairs, f"{_title(attack)} on {knowledge}", console=Console(stderr=True)):
-            with self._autocast():
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_bf16):
                 parts.append(attack(model, x_BCHW, y_B).images_BCHW)
         x_NCHW = torch.cat(parts)
         frames_NHWC = (x_NCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-        precision = "bf16 autocast" if self.is_bf16 else "fp32"
+        precision = "bf16 autocast" if is_bf16 else "fp32"
         settings = {"attack": _title(attack), **asdict(attack), "gradients": precision,
                     "seconds": round(time.monotonic() - started_s, 1)}  # fmt: skip
         return AttackedSet(name=_title(attack), knowledge=knowledge, settings=settings, x_NCHW=x_NCHW,
@@ -104,13 +101,13 @@ class PairFigures:
             for x_BCHW in batched(attacked.x_NCHW):
                 bare.append(self.pair.victim(x_BCHW).argmax(1))
                 purified.append(self.pair.victim(self.pair.purifier(x_BCHW)).argmax(1))
-        artifact = [
-            self.runner(attacked.frames_NHWC[i : i + BATCH]).logits_NK.argmax(1)
-            for i in range(0, len(attacked.labels_N), BATCH)
-        ]
+        outputs = [self.runner(attacked.frames_NHWC[i : i + BATCH]) for i in range(0, len(attacked.labels_N), BATCH)]
         self._add("victim, torch, float images", attacked, torch.cat(bare).numpy())
         self._add("purified, torch, float images", attacked, torch.cat(purified).numpy())
-        self._add("purified, model.fp32.onnx, 8-bit frames", attacked, np.concatenate(artifact))
+        raw_logits_NK = np.concatenate([o.raw_logits_NK for o in outputs if o.raw_logits_NK is not None])
+        self._add("bare classifier, raw_logits of model.fp32.onnx, 8-bit frames", attacked, raw_logits_NK.argmax(1))
+        logits_NK = np.concatenate([o.logits_NK for o in outputs])
+        self._add("purified, model.fp32.onnx, 8-bit frames", attacked, logits_NK.argmax(1))
 
     def _add(self, what: str, attacked: AttackedSet, predicted_N: NDArray[np.int64]) -> None:
         n, correct = len(attacked.labels_N), int((predicted_N == attacked.labels_N).sum())

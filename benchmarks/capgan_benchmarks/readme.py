@@ -12,7 +12,7 @@ from capgan_edge.files import write_atomic
 README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- figures:", "<!-- end of figures -->"
 ARTIFACT = "purified, model.fp32.onnx, 8-bit frames"
-VICTIM = "victim, torch, float images"
+VICTIM = "bare classifier, raw_logits of model.fp32.onnx, 8-bit frames"
 
 
 def table() -> str:

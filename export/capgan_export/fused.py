@@ -8,9 +8,9 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-import torch  # noqa: TID253  an nn.Module cannot be defined without it; every other file loads this one in a function
-from torch import Tensor, nn  # noqa: TID253
-from torch.nn.utils.fusion import fuse_conv_bn_eval  # noqa: TID253
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from capgan_edge.models.blocks import ConvNormAct, ResidualBlock
 from capgan_edge.models.purifier import Purifier

@@ -51,16 +51,26 @@ def fresh_folder(out: Path) -> Iterator[Path]:
     """
     target = out.absolute()
     refuse_to_replace(target)
-    try:
+    with _explained(out):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
+        workshop = tempfile.TemporaryDirectory(
             dir=target.parent, prefix=f".{target.name}.", suffix=".tmp", ignore_cleanup_errors=True
-        ) as workshop:
-            fresh = Path(workshop, "new")
+        )
+    with workshop as held:
+        fresh = Path(held, "new")
+        with _explained(out):
             fresh.mkdir()
-            yield fresh
-            refuse_to_replace(target)  # the run took a while
-            _swap_in(fresh, target, old=Path(workshop, "old"))
+        yield fresh
+        refuse_to_replace(target)  # the run took a while
+        with _explained(out):
+            _swap_in(fresh, target, old=Path(held, "old"))
+
+
+@contextlib.contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    """Turn what the disk says into one line."""
+    try:
+        yield
     except OSError as error:
         raise CapganError(
             f"expected to write {out}, but: {error.strerror or error}; nothing was changed there: free some space or "

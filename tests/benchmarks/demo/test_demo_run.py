@@ -33,7 +33,7 @@ PART = EntryPoint("benchmarks", "capgan_benchmarks.command:app", GROUP)
 
 
 def test_the_folder_holds_a_bundle_that_opens_and_two_reports(finished: Run) -> None:
-    assert {path.name for path in finished.out.iterdir()} == {"bundle", "report.html", "report.json"}
+    assert {path.name for path in finished.out.iterdir()} == {"bundle", "report.html", "report.json", "signs.png"}
     assert [path.name for path in finished.out.parent.iterdir()] == ["demo"]
     bundle = Bundle.open(finished.out / "bundle")
     assert {output.name for output in bundle.manifest.outputs} == {"logits", "suspicion", "purified", "raw_logits"}
