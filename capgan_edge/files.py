@@ -60,6 +60,25 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder to write to, with its parents; one that is there already is taken as it is.
+
+    Raises:
+        CapganError: a file is in its place or above it, or it may not be written.
+    """
+    refusal = ""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            refusal = "it may not be written"
+    except FileExistsError:
+        refusal = "a file is there"
+    except (OSError, ValueError) as error:  # ValueError: a null in the name
+        refusal = getattr(error, "strerror", None) or str(error)
+    if refusal:
+        raise CapganError(f"expected a folder to write to at {path}, but: {refusal}; name another folder")
+
+
 @contextlib.contextmanager
 def _one_line_on_os_error(path: Path) -> Iterator[None]:
     try:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import capgan_edge
 
-HEAVY = ("torch", "onnx", "onnxruntime", "PIL", "tensorrt", "tensorrt_rtx", "cv2", "matplotlib", "lightning_fabric")
+HEAVY = ("torch", "onnx", "onnxscript", "onnxruntime", "PIL", "tensorrt", "tensorrt_rtx", "cv2", "matplotlib",
+         "lightning_fabric", "safetensors")  # fmt: skip
+PARTS = ("capgan_edge.runtime.command", "capgan_edge.training.command", "capgan_export.command",
+         "capgan_benchmarks.command")  # fmt: skip
+"""The modules that bring commands, as pyproject.toml names them."""
 
 
 def _run(code: str) -> str:
@@ -24,10 +30,30 @@ def _run(code: str) -> str:
 
 @pytest.mark.parametrize(
     "module",
-    ["capgan_edge", "capgan_edge.cli", "capgan_edge.runtime.command", "capgan_edge.runtime.loading"],
+    ["capgan_edge", "capgan_edge.cli", "capgan_edge.runtime.loading", *PARTS],
 )
 def test_imports_need_no_heavy_dependency(module: str) -> None:
     _run(f"import sys\nfor name in {HEAVY}: sys.modules[name] = None\nimport {module}")
+
+
+def test_the_parts_are_those_that_the_package_names() -> None:
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    table = project.partition('[project.entry-points."capgan_edge.commands"]\n')[2].partition("\n\n")[0]
+    assert set(re.findall(r'= "([\w.]+):app"', table)) == set(PARTS)
+
+
+def test_no_command_is_missing_where_nothing_heavy_is_installed() -> None:
+    code = f"""
+import sys
+for name in {HEAVY}: sys.modules[name] = None
+from importlib.metadata import EntryPoint
+from capgan_edge.cli import GROUP, main
+sys.exit(main(["--help"], [EntryPoint(name, name + ":app", GROUP) for name in {PARTS}]))
+"""
+    said = _run(code)
+    assert "Not available" not in said
+    for command in ("train", "export", "verify", "inspect", "classify", "demo"):
+        assert command in said
 
 
 def test_the_package_itself_imports_next_to_nothing() -> None:

@@ -96,7 +96,7 @@ def packaged(name: str, run_path: Path, recipe: dict[str, Any]) -> tuple[dict[st
 def training_facts(run_path: Path) -> dict[str, Any]:
     """Return the rows of a run's log: losses, held-out figures, images a second."""
     with (run_path / "log.csv").open(newline="") as file:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
     return {"epochs": len(rows), "log": rows}
 
 

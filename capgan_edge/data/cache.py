@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def _write(folder: Path, key: str, decoded: Decoded) -> None:
     hashes = {}
     for name, array in (("images", decoded.images_NHWC), ("labels", decoded.labels_N)):
         path = folder / f"{name}.npy"
-        write_atomic(path, lambda file, array=array: np.save(file, array, allow_pickle=False))  # type: ignore[misc]
+        write_atomic(path, partial(np.save, arr=array, allow_pickle=False))
         hashes[name] = sha256_of_file(path)
     write_json(
         folder / "entry.json",

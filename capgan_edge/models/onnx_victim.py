@@ -44,16 +44,18 @@ def onnx_victim_from_bytes(data: bytes, name: str) -> OnnxVictim:
     onnx = _onnx()
     try:
         model = onnx.load_model_from_string(data)
+        if has_external_data(model):
+            raise _refused(
+                name, "one whose weights lie in other files",
+                "save it in one with onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
+            )  # fmt: skip
         onnx.checker.check_model(model)
         model = onnx.inliner.inline_local_functions(model) if model.functions else model
         model = onnx.shape_inference.infer_shapes(model)
+    except ArtifactError:
+        raise
     except Exception as error:  # onnx's errors share no base class
-        raise ArtifactError(f"{name}: expected {_WANTED}, got a file that onnx refuses: {_brief(error)}") from error
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise ArtifactError(
-            f"{name}: expected {_WANTED}, got one whose weights lie in other files; save it in one with "
-            "onnx.save(onnx.load('model.onnx'), 'whole.onnx')"
-        )
+        raise _refused(name, f"a file that onnx refuses ({_brief(error)})", "export it again") from error
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]  # IR 3 lists weights as inputs too
     del model.graph.input[:]
@@ -64,6 +66,18 @@ def onnx_victim_from_bytes(data: bytes, name: str) -> OnnxVictim:
     num_classes = _checked_output(model.graph.output[0], name)
     return OnnxVictim(model=model, input_name=inputs[0].name, output_name=model.graph.output[0].name,
                       num_classes=num_classes, size_px=size_px)  # fmt: skip
+
+
+def has_external_data(message: Any) -> bool:
+    """Whether a tensor anywhere in an ONNX message (attributes, subgraphs, functions, ...) names another file."""
+    if isinstance(message, _onnx().TensorProto):
+        return bool(message.external_data) or message.data_location == _onnx().TensorProto.EXTERNAL
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            held = [value] if hasattr(value, "ListFields") else value
+            if any(has_external_data(inner) for inner in held):
+                return True
+    return False
 
 
 def _checked_input(value: onnx.ValueInfoProto, name: str) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ import json
 import re
 import warnings
 import zipfile
+import zlib
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -98,8 +99,10 @@ def _members(data: bytes, name: str) -> dict[str, bytes]:
                     )
                 if inner in members:
                     raise _refused(name, f"one with two members {info.filename!r}")
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise _refused(name, f"one with the member {info.filename!r} packed in another way than deflate")
                 members[inner] = archive.read(info)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise _refused(name, f"something else or a truncated one ({_brief(error)})") from error
     return members
 
@@ -153,7 +156,7 @@ def _check_program(program: dict[str, Any], name: str) -> tuple[int, int] | None
         _check_strings(program["range_constraints"], name)
         root["signature"] = _signature(module)
         return _check_input(module, name)
-    except (KeyError, TypeError, AttributeError, StopIteration, IndexError, RecursionError) as error:
+    except (LookupError, TypeError, AttributeError, StopIteration, ValueError, RecursionError) as error:
         raise _refused(name, f"one whose graph is malformed ({_brief(error)})") from error
 
 
@@ -189,7 +192,10 @@ def _user_inputs(module: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _check_input(module: dict[str, Any], name: str) -> tuple[int, int] | None:
-    (spec,) = _user_inputs(module)
+    inputs = _user_inputs(module)
+    if len(inputs) != 1:
+        raise _refused(name, f"one that takes {len(inputs)} inputs")
+    spec = inputs[0]
     sizes = module["graph"]["tensor_values"][spec["user_input"]["arg"]["as_tensor"]["name"]]["sizes"]
     fixed = [size.get("as_int") for size in sizes]
     if len(fixed) != 4 or fixed[1] not in (3, None):

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 NEGATIVE_SLOPE = 0.1
+MAX_UNITS, MAX_CLASSES = 64, 1_000_000
+"""What a file may ask for: more would be a mistake, or meant to exhaust the machine."""
 
 
 class PreActivationUnit(nn.Module):

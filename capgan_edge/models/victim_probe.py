@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from capgan_edge.errors import CapganError, ConfigError
 
+_MAX_PX = 8192
+
 
 @torch.no_grad()
 def num_classes_of(module: nn.Module, size_px: tuple[int, int], name: str) -> int:
@@ -19,6 +21,10 @@ def num_classes_of(module: nn.Module, size_px: tuple[int, int], name: str) -> in
             of a batch influence one another (a batch norm or a dropout that was left in training mode).
     """
     height, width = size_px
+    if not all(1 <= size <= _MAX_PX for size in size_px):
+        raise ConfigError(
+            f"{name}: expected images of 1 to {_MAX_PX} px a side, got {height}x{width}; export it for such a size"
+        )
     images_BCHW = torch.rand(3, 3, height, width, generator=torch.Generator().manual_seed(0))
     logits_BK = _run(module, images_BCHW, name)
     if not torch.isfinite(logits_BK).all():

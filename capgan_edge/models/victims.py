@@ -16,10 +16,11 @@ from torch import nn
 
 from capgan_edge.errors import CapganError, CheckpointError, ConfigError
 from capgan_edge.files import sha256_of_bytes
+from capgan_edge.models.checkpoint import load_checkpoint, load_into, load_tensors
 from capgan_edge.models.onnx_spatial_ops import UnconvertibleError
 from capgan_edge.models.onnx_victim import OnnxModule, onnx_victim_from_bytes, unconvertible_ops
 from capgan_edge.models.torch_export_victim import victim_from_pt2
-from capgan_edge.models.victim import SimpleResNet
+from capgan_edge.models.victim import MAX_CLASSES, MAX_UNITS, SimpleResNet
 from capgan_edge.models.victim_probe import num_classes_of
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -109,18 +110,21 @@ def load_victim(spec: str | Path, *, state: Path | None = None, size_px: tuple[i
 
 
 def _from_run(path: Path, size_px: tuple[int, int] | None) -> Victim:
-    from capgan_edge.training.checkpoint import load_checkpoint, load_into  # training is a floor above
-
     checkpoint = load_checkpoint(path, "victim")
     name = path.parent.name if path.suffix == ".json" else path.resolve().name
     try:
         labels = tuple(str(label) for label in checkpoint.state["class_names"])
         trained_px = (int(checkpoint.state["size_px"][0]), int(checkpoint.state["size_px"][1]))
-        units = int(checkpoint.state["config"]["units_per_stage"])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        units = checkpoint.state["config"]["units_per_stage"]
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise CheckpointError(
             f"{path}: expected the state of a victim's run, got one without {error}; train again"
         ) from error
+    if type(units) is not int or not 1 <= units <= MAX_UNITS or not 2 <= len(labels) <= MAX_CLASSES:
+        raise CheckpointError(
+            f"{path}: expected 1 to {MAX_UNITS} units a stage and 2 to {MAX_CLASSES} classes, got {units!r} and "
+            f"{len(labels)}; use the run of a victim as it was written, or train again"
+        )
     module = SimpleResNet(len(labels), units_per_stage=units)
     load_into(module, checkpoint.tensors, "victim", str(path))
     kind = {"kind": "simple-resnet", "units_per_stage": units, "num_classes": len(labels)}
@@ -132,8 +136,6 @@ def _from_run(path: Path, size_px: tuple[int, int] | None) -> Victim:
 def _from_factory(spec: str, state: Path | None, size_px: tuple[int, int] | None) -> Victim:
     module = _call_factory(spec)
     if state is not None:
-        from capgan_edge.training.checkpoint import load_into, load_tensors
-
         load_into(module, load_tensors(state), "", state.name)
     identity = {"kind": "factory", "name": spec, "state": state.name if state is not None else None}
     return victim_from_module(module, identity, size_px=None, wanted_px=size_px)

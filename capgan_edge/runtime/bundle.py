@@ -6,7 +6,6 @@ Writing is all or nothing: a temporary directory beside the target, then a renam
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,9 +15,9 @@ from pathlib import Path
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.files import sha256_of_bytes, sha256_of_file
 from capgan_edge.runtime.containment import inside, refuse_bad_name
-from capgan_edge.runtime.manifest import FileRecord, Manifest, json_from_manifest, manifest_from_json
+from capgan_edge.runtime.manifest import MANIFEST, FileRecord, Manifest, json_from_manifest, manifest_from_json
+from capgan_edge.runtime.replacement import refuse_target
 
-MANIFEST = "manifest.json"
 _MAX_MANIFEST_BYTES = 16 << 20
 _ARTIFACT_SUFFIXES = {".onnx", ".plan"}
 _PRECISIONS = ("fp32", "fp16", "int8")
@@ -115,7 +114,7 @@ def write_bundle(
         refuse_bad_name(target, name)
     files = {name: FileRecord(sha256=sha256_of_bytes(data), size_bytes=len(data)) for name, data in artifacts.items()}
     content = {**artifacts, MANIFEST: json_from_manifest(manifest.model_copy(update={"files": files}))}
-    _refuse_to_replace(target, overwrite=overwrite)
+    refuse_target(target, overwrite=overwrite)
     with _unwritable_is_one_line(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with _workshop_beside(target) as workshop:
@@ -182,30 +181,6 @@ def _refuse_unlisted_artifacts(root: Path, manifest: Manifest) -> None:
                     f"{root}: expected only artifacts that the manifest names, got {relative!r}; "
                     "remove it, or export again"
                 )
-
-
-def _refuse_to_replace(target: Path, *, overwrite: bool) -> None:
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
-    strangers = _strangers(target)
-    if strangers:
-        raise ArtifactError(
-            f"expected a bundle, an empty directory or nothing at {target}, got {strangers}; choose another directory"
-        )
-    if not overwrite:
-        raise ArtifactError(f"expected no bundle at {target}, got one; pass overwrite, or choose another directory")
-
-
-def _strangers(target: Path) -> str:
-    """Name what a replacement would destroy that is no part of a bundle; empty where there is nothing."""
-    if not target.is_dir():
-        return "a file"
-    try:
-        named = json.loads((target / MANIFEST).read_bytes())["files"].keys()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return f"a directory without a bundle's {MANIFEST}"
-    held = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
-    return ", ".join(sorted(held - set(named) - {MANIFEST})[:3])
 
 
 def _write_synced(path: Path, data: bytes) -> None:

@@ -20,6 +20,8 @@ from pydantic import (
 
 from capgan_edge.errors import ArtifactError
 
+MANIFEST = "manifest.json"
+"""Its name in the bundle."""
 SCHEMA_VERSION = 1
 """Raised by every change that an older reader would misread."""
 

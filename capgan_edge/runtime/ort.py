@@ -97,6 +97,19 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
+def session_options(*, threads: int | None = None) -> Any:
+    """Return ONNX Runtime's options for a graph that must be whole in itself: no file beside it is ever read.
+
+    Weights in other files were never hashed; left alone, ONNX Runtime takes them from the working directory.
+    """
+    options = _onnxruntime().SessionOptions()
+    options.log_severity_level = _SILENT
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
+
+
 def _session_from_bytes(
     model_bytes: bytes, providers: Sequence[str], threads: int | None
 ) -> onnxruntime.InferenceSession:
@@ -110,15 +123,9 @@ def _session_from_bytes(
             f"expected providers among {', '.join(offered)}, got {', '.join(providers) or 'none'}; "
             "choose one of these, or install the build of onnxruntime that has it"
         )
-    ort = _onnxruntime()
-    options = ort.SessionOptions()
-    options.log_severity_level = _SILENT
-    # Weights in files beside a model were never hashed; left alone, ONNX Runtime takes them from the working directory.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options = session_options(threads=threads)
     try:
-        session = ort.InferenceSession(model_bytes, options, providers=list(providers), enable_fallback=0)
+        session = _onnxruntime().InferenceSession(model_bytes, options, providers=list(providers), enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors share no base class
         raise ArtifactError(
             f"expected an ONNX model that ONNX Runtime can load on {providers[0]}, but: {_first_line(error)}; "

@@ -18,6 +18,8 @@ from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError, DataError
 
 PADDING_PX = 4
+SMALLEST_VICTIM_PX, SMALLEST_PURIFIER_PX = 8, 32
+"""Shorter side of the images that each kind of network takes."""
 
 
 class Batches:
@@ -34,9 +36,15 @@ class Batches:
         world_size: int = 1,
     ) -> None:
         if batch_size % world_size:
-            raise ConfigError(f"expected a batch size that {world_size} processes can share, got {batch_size}")
+            raise ConfigError(
+                f"expected a batch size that {world_size} processes can share, got {batch_size}; give a multiple of "
+                f"{world_size} with --batch-size"
+            )
         if len(images) < batch_size:
-            raise ConfigError(f"expected at least one batch of {batch_size} images, got {len(images)} in {images.name}")
+            raise ConfigError(
+                f"expected at least one batch of {batch_size} images, got {len(images)} in {images.name}; give a "
+                "smaller --batch-size, or more images"
+            )
         self.images_NCHW = torch.from_numpy(images.images_NHWC).permute(0, 3, 1, 2)  # uint8 view, channels last
         self.labels_N = torch.from_numpy(images.labels_N)
         self.batch_size = batch_size

@@ -3,6 +3,7 @@
 Names follow the paper: x clean, a adversarial, A2C = T_AC(a), C2A = T_CA(x), C2C = T_AC(x), A2A = T_CA(a),
 C2A2C = T_AC(C2A), A2C2A = T_CA(A2C). Passes that need the same network are one call: T_AC on [a; x], then on C2A;
 T_CA on [x; a], then on A2C; the frozen victim f on all six fakes at once.
+Where the preset has BatchNorm, the two halves of such a pair share their batch statistics.
 Shapes: B batch, C channel, H height, W width, J pooled views, K classes.
 """
 

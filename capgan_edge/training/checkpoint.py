@@ -6,38 +6,42 @@ replaced only when that file is complete on the disk: a process killed at any mo
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor, nn
 
 from capgan_edge.errors import CheckpointError, TrainingError
 from capgan_edge.files import sha256_of_bytes, write_atomic, write_json
+from capgan_edge.models.checkpoint import (
+    SCHEMA,
+    Checkpoint,
+    Kind,
+    load_checkpoint,
+    load_into,
+    load_tensors,
+    read_pointer,
+)
 
-SCHEMA = 1
-Kind = Literal["victim", "purifier"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Checkpoint:
-    """What one pointer file names: tensors by dotted name, and the run's state as plain JSON values."""
-
-    kind: Kind
-    epoch: int
-    """Epochs completed."""
-    tensors: dict[str, Tensor]
-    state: dict[str, Any]
-    """Config, class names, figures: whatever the loop stored."""
+__all__ = [
+    "SCHEMA",
+    "Checkpoint",
+    "Kind",
+    "best_percent_of",
+    "load_checkpoint",
+    "load_into",
+    "load_optimizer",
+    "load_tensors",
+    "module_tensors",
+    "optimizer_tensors",
+    "read_pointer",
+    "save_checkpoint",
+]
 
 
 def save_checkpoint(run_path: Path, checkpoint: Checkpoint, *, is_best: bool) -> None:
-    """Write the tensors, then the pointer `last.json` (and `best.json`), then drop tensor files that nobody names.
+    """Write the tensors, then the pointers (`best.json`, then `last.json`), then drop tensor files that nobody names.
 
     Raises:
         TrainingError: a tensor is not finite; nothing is written, so that the checkpoint before stays the last.
@@ -54,12 +58,10 @@ def save_checkpoint(run_path: Path, checkpoint: Checkpoint, *, is_best: bool) ->
         "tensors": {"file": tensors_path.name, "sha256": sha256_of_bytes(data)},
         "state": checkpoint.state,
     }
-    write_json(run_path / "last.json", pointer)
-    if is_best:
+    if is_best:  # first: a process killed in between repeats the epoch, and never leaves last ahead of the best
         write_json(run_path / "best.json", pointer)
-    named = {
-        _read_pointer(path)["tensors"]["file"] for path in run_path.glob("*.json") if path.stem in ("last", "best")
-    }
+    write_json(run_path / "last.json", pointer)
+    named = {read_pointer(path)["tensors"]["file"] for path in run_path.glob("*.json") if path.stem in ("last", "best")}
     for path in run_path.glob("epoch-*.safetensors"):
         if path.name not in named:
             path.unlink()
@@ -74,59 +76,6 @@ def _check_finite(run_path: Path, checkpoint: Checkpoint) -> None:
             f"expected finite weights after epoch {checkpoint.epoch}, got NaN or infinity in {len(bad)} tensors "
             f"({bad[0]}, ...); the last good checkpoint in {run_path} is kept: train in a new folder at a lower rate"
         )
-
-
-def load_checkpoint(path: Path, kind: Kind) -> Checkpoint:
-    """Read a pointer file, or a run's folder (its `last.json`); `kind` is what the caller needs.
-
-    Raises:
-        CheckpointError: missing, truncated, changed, foreign, a pickle, or a checkpoint of another kind.
-    """
-    pointer_path = path / "last.json" if path.is_dir() else path
-    pointer = _read_pointer(pointer_path)
-    if pointer["kind"] != kind:
-        raise CheckpointError(f"{pointer_path}: expected a checkpoint of a {kind}, got one of a {pointer['kind']}")
-    named = pointer["tensors"]
-    if Path(named["file"]).name != named["file"] or not named["file"].endswith(".safetensors") or "\0" in named["file"]:
-        raise CheckpointError(
-            f"{pointer_path}: expected tensors beside it, got the path {named['file']!r}; not followed"
-        )
-    tensors = load_tensors(pointer_path.parent / named["file"], sha256=named["sha256"])
-    return Checkpoint(kind=kind, epoch=pointer["epoch"], tensors=tensors, state=pointer["state"])
-
-
-def load_tensors(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
-    """Read a safetensors file, checking its hash where one is given."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"expected weights at {path}, but: {error.strerror}; name a .safetensors file") from error
-    if data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") or data[:4] == b"PK\x03\x04":
-        raise CheckpointError(
-            f"{path}: expected safetensors, got a pickle (torch.save); it can run code and is never loaded: convert it "
-            "where you trust it with safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
-        )
-    if sha256 is not None and sha256_of_bytes(data) != sha256:
-        raise CheckpointError(
-            f"{path}: expected SHA-256 {sha256[:12]}..., got {sha256_of_bytes(data)[:12]}...; "
-            "the file is truncated or was changed: use best.json, or train again"
-        )
-    try:
-        return tensors_from_bytes(data)
-    except (SafetensorError, KeyError, ValueError) as error:  # the last two: a type that torch does not have
-        raise CheckpointError(f"{path}: expected a safetensors file, got something else or a truncated one") from error
-
-
-def load_into(module: nn.Module, tensors: dict[str, Tensor], prefix: str, source: str) -> None:
-    """Load the tensors under `prefix.` into a module, strictly."""
-    state = {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
-    try:
-        module.load_state_dict(state if prefix else tensors, strict=True)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:200]
-        raise CheckpointError(
-            f"{source}: expected the weights of this {type(module).__name__}, got others: {detail}"
-        ) from error
 
 
 def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
@@ -167,36 +116,3 @@ def best_percent_of(checkpoint: Checkpoint) -> float:
     if not isinstance(best, int | float):
         raise CheckpointError(f"expected a run's state with its best_percent, got {best!r}; train again")
     return float(best)
-
-
-def _read_pointer(path: Path) -> dict[str, Any]:
-    if path.suffix == ".safetensors":
-        raise CheckpointError(f"{path}: expected a run's folder or its last.json or best.json, got a bare tensor file")
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"expected a checkpoint at {path}, but: {error.strerror}; train first, or name another"
-        ) from error
-    try:
-        pointer = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: expected the JSON of a checkpoint, got something else or a part of it"
-        ) from error
-    keys = {"schema", "kind", "epoch", "tensors", "state"}
-    if not isinstance(pointer, dict) or not keys <= pointer.keys():
-        raise CheckpointError(
-            f"{path}: expected a checkpoint of capgan-edge (keys {', '.join(sorted(keys))}), got other JSON; name the "
-            "folder of a run"
-        )
-    if pointer["schema"] != SCHEMA:
-        raise CheckpointError(f"{path}: expected schema {SCHEMA}, got {pointer['schema']}; upgrade capgan-edge")
-    named = pointer["tensors"]
-    is_naming = isinstance(named, dict) and all(isinstance(named.get(key), str) for key in ("file", "sha256"))
-    if not is_naming or type(pointer["epoch"]) is not int or not isinstance(pointer["state"], dict):
-        raise CheckpointError(
-            f"{path}: expected a file and its sha256 under tensors, a whole number of epochs and a state, got others; "
-            "use the other pointer of the run, or train again"
-        )
-    return pointer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,16 +28,25 @@ class PrecisionOption(str, Enum):
     fp32 = "fp32"
 
 
+_PRECISION_HELP = "auto is bf16 where the processor computes it natively (default: auto; with --resume, the run's)."
+_DEVICES_HELP = (
+    "Processes (gloo) or GPUs that share each batch (default: 1; with --resume, the run's). BatchNorm (presets small "
+    "and nano, victim) normalises each one's share by itself, so that weights differ slightly from one process's; "
+    "without it they are equal, to rounding."
+)
 Data = Annotated[
     str, typer.Option(help="signs, signs:SIZE, a folder, a zip, CIFAR-10's archive, or a name under $CAPGAN_EDGE_DATA.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run: checkpoints, log.csv, figures.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint, with its settings.")]
-Precision = Annotated[PrecisionOption, typer.Option(help="auto is bf16 where the processor computes it natively.")]
-Devices = Annotated[int, typer.Option(min=1, help="Processes (gloo) or GPUs that share each batch.")]
+Precision = Annotated[PrecisionOption | None, typer.Option(help=_PRECISION_HELP)]
+Devices = Annotated[int | None, typer.Option(min=1, help=_DEVICES_HELP)]
 Seed = Annotated[int, typer.Option(min=0)]
 BatchSize = Annotated[int, typer.Option(min=2, help="Images a step.")]
-Mirror = Annotated[bool, typer.Option("--mirror/--no-mirror", help="Mirror half of the images; not for road signs.")]
+Mirror = Annotated[
+    bool | None, typer.Option("--mirror/--no-mirror", help="Mirror half of the images (default: all but drawn signs).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 
 @train.command("victim")
@@ -48,19 +57,22 @@ def victim_command(
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak rate of SGD.")] = 0.2,
     small_crop_epochs: Annotated[int, typer.Option(min=0, help="First epochs on 24 px crops, at half the cost.")] = 0,
     batch_size: BatchSize = 128,
-    mirror: Mirror = True,
+    mirror: Mirror = None,
     seed: Seed = 0,
-    precision: Precision = PrecisionOption.auto,
-    devices: Devices = 1,
+    precision: Precision = None,
+    devices: Devices = None,
     resume: Resume = False,
+    is_json: Json = False,
 ) -> None:
     """Train Madry's simple ResNet on a data set."""
-    from capgan_edge.training.start import start_victim
+    from capgan_edge.training.start import is_mirrored, start_victim
     from capgan_edge.training.victim import VictimConfig
 
     config = VictimConfig(epochs=epochs, learning_rate=learning_rate, small_crop_epochs=small_crop_epochs,
-                          batch_size=batch_size, is_mirrored=mirror, seed=seed)  # fmt: skip
-    start_victim(config, data, out, precision=precision.value, devices=devices, is_resumed=resume)
+                          batch_size=batch_size, is_mirrored=is_mirrored(mirror, data), seed=seed)  # fmt: skip
+    summary = start_victim(config, data, out, precision=precision.value if precision else None, devices=devices,
+                           is_resumed=resume)  # fmt: skip
+    _tell(summary, is_json=is_json)
 
 
 @train.command("purifier")
@@ -68,7 +80,8 @@ def purifier_command(
     victim: Annotated[
         str,
         typer.Option(
-            help="A victim's run, package.module:factory, a .pt2 file or an .onnx file (default: newest run)."
+            help="A victim's run, package.module:factory, a .pt2 file or an .onnx file (default: the newest run; with "
+            "--resume, the run's own)."
         ),
     ] = "",
     victim_state: Annotated[Path | None, typer.Option(help="Safetensors for a module:factory victim.")] = None,
@@ -76,25 +89,29 @@ def purifier_command(
     out: Out = Path("runs/purifier"),
     preset: Annotated[str, typer.Option(help="paper, small or nano.")] = "nano",
     weights: Annotated[Weights, typer.Option(help="Inner weights of identity and cycle: 1, or 10.")] = Weights.paper,
-    epochs: Annotated[int, typer.Option(min=1, help="All epochs; the paper trains 200.")] = 6,
-    semantic_epochs: Annotated[int, typer.Option(min=0, help="First epochs without cycle and GAN.")] = 4,
+    epochs: Annotated[int, typer.Option(min=1, help="All epochs; the paper trains 200.")] = 4,
+    semantic_epochs: Annotated[
+        int, typer.Option(min=0, help="First epochs without cycle and GAN; the paper has none.")
+    ] = 4,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak rate of Adam; the paper's is 1e-4.")] = 2e-3,
     schedule: Annotated[str, typer.Option(help="one-cycle, cosine (the paper's) or steps.")] = "one-cycle",
     batch_size: BatchSize = 128,
-    mirror: Mirror = True,
+    mirror: Mirror = None,
     seed: Seed = 0,
-    precision: Precision = PrecisionOption.auto,
-    devices: Devices = 1,
+    precision: Precision = None,
+    devices: Devices = None,
     resume: Resume = False,
+    is_json: Json = False,
 ) -> None:
     """Train CAP-GAN's purifier before a frozen victim."""
-    from capgan_edge.training.start import cap_gan_config, start_purifier
+    from capgan_edge.training.start import cap_gan_config, is_mirrored, start_purifier
 
     config = cap_gan_config(preset, weights.value, epochs=epochs, semantic_epochs=semantic_epochs, schedule=schedule,
-                            learning_rate=learning_rate, batch_size=batch_size, is_mirrored=mirror,
-                            seed=seed)  # fmt: skip
-    start_purifier(config, preset, victim, victim_state, data, out, precision=precision.value, devices=devices,
-                   is_resumed=resume)  # fmt: skip
+                            learning_rate=learning_rate, batch_size=batch_size,
+                            is_mirrored=is_mirrored(mirror, data), seed=seed)  # fmt: skip
+    summary = start_purifier(config, preset, victim, victim_state, data, out, devices=devices, is_resumed=resume,
+                             precision=precision.value if precision else None)  # fmt: skip
+    _tell(summary, is_json=is_json)
 
 
 @train.command("recipe")
@@ -102,8 +119,17 @@ def recipe_command(
     name: Annotated[str, typer.Argument(help="signs-nano or cifar10-nano.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of both runs (default: runs/NAME).")] = None,
     resume: Resume = False,
+    is_json: Json = False,
 ) -> None:
     """Make a packaged pair again from nothing: its victim, then its purifier."""
-    from capgan_edge.training.recipes import train_recipe
+    from capgan_edge.training.start import start_recipe
 
-    train_recipe(name, out or Path("runs") / name, is_resumed=resume)
+    _tell(start_recipe(name, out or Path("runs") / name, is_resumed=resume), is_json=is_json)
+
+
+def _tell(summary: dict[str, Any] | None, *, is_json: bool) -> None:
+    """Print the summary where asked; None comes from all processes of a run but the first."""
+    if is_json and summary is not None:
+        import json
+
+        typer.echo(json.dumps(summary, allow_nan=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ def draw_losses(run_path: Path) -> None:
     epochs = [int(row["epoch"]) for row in rows]
     figure = Figure(figsize=(9, 7), layout="constrained")
     losses, shares = figure.subplots(2, 1, sharex=True)
-    names = list(dict.fromkeys(key for row in rows for key in row if key not in ("epoch", "images_per_s")))
+    names = list(dict.fromkeys(key for row in rows for key in row if key not in ("epoch", "images_per_s", "seconds")))
     for name in names:
         values = [float(row[name]) if row.get(name) else float("nan") for row in rows]
         (shares if name.endswith("_percent") else losses).plot(epochs, values, marker="o", ms=3, label=name)
@@ -61,7 +62,7 @@ def draw_samples(path: Path, purifier: Purifier, clean_NCHW: Tensor, attacked_NC
     _save(figure, path)
 
 
-def _save(figure: object, path: Path) -> None:
+def _save(figure: Any, path: Path) -> None:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)  # type: ignore[attr-defined]
+    figure.savefig(buffer, format="png", dpi=110)
     write_atomic(path, buffer.getvalue())

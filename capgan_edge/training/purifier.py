@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import TrainingError
-from capgan_edge.files import write_json
+from capgan_edge.files import make_folder
 from capgan_edge.models.purifier import PurifierConfig
 from capgan_edge.models.victim import SimpleResNet, folded
-from capgan_edge.training.batches import Batches, check_size, split_validation
+from capgan_edge.training.batches import SMALLEST_PURIFIER_PX, Batches, check_size, split_validation
 from capgan_edge.training.cap_gan import CapGan
 from capgan_edge.training.checkpoint import (
     Checkpoint,
@@ -32,15 +32,20 @@ from capgan_edge.training.checkpoint import (
     save_checkpoint,
 )
 from capgan_edge.training.config import CapGanConfig
-from capgan_edge.training.device import place
+from capgan_edge.training.device import average_statistics, place
 from capgan_edge.training.figures import draw_losses, draw_samples
 from capgan_edge.training.journal import Journal
+from capgan_edge.training.origin import origin_state
+from capgan_edge.training.runs import check_same_victim, mark_finished, mark_started
 from capgan_edge.training.schedule import learning_rate, set_learning_rate
 from capgan_edge.training.watch import Watch
 
 
 class PurifierRun:
-    """Train T_AC (with its inverse and the discriminators) before a frozen victim."""
+    """Train T_AC (with its inverse and the discriminators) before a frozen victim.
+
+    `source` is what `capgan_edge.data.load` took to give `train`; the checkpoints say it.
+    """
 
     def __init__(
         self,
@@ -51,9 +56,12 @@ class PurifierRun:
         train: ImageSet,
         run_path: Path,
         fabric: Fabric,
+        *,
+        source: str | Path | None = None,
     ) -> None:
-        check_size(train, smallest_px=32)
-        run_path.mkdir(parents=True, exist_ok=True)
+        check_size(train, smallest_px=SMALLEST_PURIFIER_PX)
+        make_folder(run_path)
+        self.origin = origin_state(source, fabric)
         self.config, self.purifier, self.fabric, self.run_path = config, purifier, fabric, run_path
         self.victim, self.victim_state, self.train_set = victim.eval().requires_grad_(False), victim_state, train
         torch.manual_seed(config.seed)
@@ -70,6 +78,7 @@ class PurifierRun:
     def resume(self) -> None:
         """Go on from `last.json`; the rest is bit for bit what an unbroken run would have done."""
         checkpoint = load_checkpoint(self.run_path, "purifier")
+        check_same_victim(checkpoint.state.get("victim"), self.victim_state, self.run_path)
         for name, network in self.gan.networks.items():
             load_into(network, checkpoint.tensors, name, str(self.run_path))
         load_optimizer(self.gan.t_optimizer, checkpoint.tensors, "t_optimizer")
@@ -84,16 +93,21 @@ class PurifierRun:
             TrainingError: a loss became NaN; the last good checkpoint is kept.
         """
         config, total_steps = self.config, self.config.epochs * len(self.batches)
+        if self.fabric.is_global_zero and self.first_epoch < config.epochs:
+            mark_started(self.run_path)
         with Journal(self.run_path, total_steps=total_steps, done_steps=self.first_epoch * len(self.batches),
                      is_silent=not self.fabric.is_global_zero) as journal:  # fmt: skip
             for epoch in range(self.first_epoch, config.epochs):
+                started_s = time.monotonic()
                 row = self._train_epoch(epoch, journal)
+                average_statistics(self.fabric, *self.gan.networks.values())
                 row |= self.watch.percentages(self.gan.t_ac)
+                row["seconds"] = time.monotonic() - started_s
                 journal.epoch(epoch + 1, row)
                 if self.fabric.is_global_zero:
                     self._save(epoch + 1, row)
         if self.fabric.is_global_zero:
-            write_json(self.run_path / "finished.json", {"kind": "purifier", "epochs": config.epochs})
+            mark_finished(self.run_path, "purifier", config.epochs)
         return self.gan
 
     def _train_epoch(self, epoch: int, journal: Journal) -> dict[str, float]:
@@ -143,7 +157,7 @@ class PurifierRun:
         train = self.train_set
         state = {"config": asdict(self.config), "purifier": asdict(self.purifier), "victim": dict(self.victim_state),
                  "class_names": list(train.class_names), "size_px": list(train.size_px), "data": train.name,
-                 "best_percent": self.best_percent, "row": row}  # fmt: skip
+                 "best_percent": self.best_percent, "row": row} | self.origin  # fmt: skip
         save_checkpoint(self.run_path, Checkpoint(kind="purifier", epoch=epoch, tensors=tensors, state=state),
                         is_best=is_best)  # fmt: skip
         if epoch % self.config.figure_every == 0 or epoch == self.config.epochs:

@@ -3,66 +3,140 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from capgan_edge.errors import CheckpointError, ConfigError
+from safetensors.torch import save as bytes_from_tensors
+
+from capgan_edge.errors import CapganError, CheckpointError, ConfigError
+from capgan_edge.files import sha256_of_bytes, write_json
 from capgan_edge.models.purifier import Purifier, PurifierConfig
 from capgan_edge.models.victim import SimpleResNet
-from capgan_edge.training.checkpoint import Checkpoint, Kind, load_checkpoint, load_into
+from capgan_edge.training.checkpoint import Checkpoint, Kind, load_checkpoint, load_into, read_pointer
+from capgan_edge.training.stored import check_fits, checked_count, settings_from
+
+FINISHED = "finished.json"
 
 
 def is_finished(run_path: Path) -> bool:
-    """Whether a run reached its last epoch."""
-    return (run_path / "finished.json").is_file()
+    """Whether a run reached its last epoch, and its checkpoint is still there."""
+    return (run_path / FINISHED).is_file() and has_started(run_path)
+
+
+def has_started(run_path: Path) -> bool:
+    """Whether a folder holds the checkpoint of a run."""
+    return (run_path / "last.json").exists()
+
+
+def mark_started(run_path: Path) -> None:
+    """Forget that an earlier run in this folder was finished: this one has epochs to go."""
+    try:
+        (run_path / FINISHED).unlink(missing_ok=True)
+    except OSError as error:
+        raise CapganError(
+            f"expected to remove {run_path / FINISHED}, but: {error.strerror}; name another folder"
+        ) from error
+
+
+def mark_finished(run_path: Path, kind: Kind, epochs: int) -> None:
+    """Say that the run is finished; a run that was before stays as old as it is."""
+    if not (run_path / FINISHED).is_file():
+        write_json(run_path / FINISHED, {"kind": kind, "epochs": epochs})
 
 
 def newest_finished(runs_path: Path, kind: Kind) -> Path | None:
     """Return the folder of the newest finished run of a kind anywhere under `runs_path`, or None."""
     found = []
-    for path in runs_path.rglob("finished.json"):
+    for path in runs_path.rglob(FINISHED):
         try:
-            if json.loads(path.read_text())["kind"] == kind:
+            if json.loads(path.read_text())["kind"] == kind and is_finished(path.parent):
                 found.append((path.stat().st_mtime, path.parent))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # not a finished run of ours
     return max(found)[1] if found else None
 
 
+def run_summary(run_path: Path) -> dict[str, Any]:
+    """Return what a program wants to know of a run: its folder, its epochs, and its last and best rows."""
+    last, best = (
+        read_pointer(path) if path.exists() else None for path in (run_path / "last.json", run_path / "best.json")
+    )
+    rows = {name: pointer and {"epoch": pointer["epoch"]} | dict(pointer["state"].get("row", {}))
+            for name, pointer in (("last", last), ("best", best))}  # fmt: skip
+    return {"run": str(run_path), "is_finished": is_finished(run_path), "epochs": last["epoch"] if last else 0} | rows
+
+
 def victim_state(victim: SimpleResNet) -> dict[str, Any]:
-    """Return what a checkpoint stores of a victim beside its tensors."""
-    return {"kind": "simple-resnet", "units_per_stage": victim.units_per_stage, "num_classes": victim.num_classes}
+    """Return what a checkpoint stores of a victim beside its tensors: its shape, and the SHA-256 of its weights."""
+    weights = {name: tensor.cpu().contiguous().clone() for name, tensor in victim.state_dict().items()}
+    return {
+        "kind": "simple-resnet",
+        "units_per_stage": victim.units_per_stage,
+        "num_classes": victim.num_classes,
+        "sha256": sha256_of_bytes(bytes_from_tensors(weights)),
+    }
+
+
+def check_same_victim(stored: Any, given: Mapping[str, Any], run_path: Path) -> None:
+    """Raise ConfigError unless a run goes on before the victim that it was started with.
+
+    What either does not say (a checkpoint without the hash of its victim's weights) is not compared.
+    """
+    if not isinstance(stored, dict) or "kind" not in stored:
+        raise CheckpointError(f"{run_path}: expected the identity of a victim, got {stored!r:.80}; train again")
+    other = [key for key in stored if key in given and stored[key] != given[key]]
+    if other:
+        said = [", ".join(f"{key} {str(one[key])[:12]}" for key in other) for one in (stored, given)]
+        raise ConfigError(
+            f"expected the victim that {run_path} was started with ({said[0]}), got another ({said[1]}); name that one "
+            "with --victim, or start in a new folder"
+        )
 
 
 def load_victim_run(path: Path) -> SimpleResNet:
-    """Return the victim of a run's folder (its last epoch) or pointer file, frozen, in eval mode."""
+    """Return the victim of a run's folder (its last epoch) or pointer file, frozen, in eval mode.
+
+    Raises:
+        CheckpointError: it is not the checkpoint of a victim, or its settings are out of bounds.
+    """
     checkpoint = load_checkpoint(path, "victim")
     state = checkpoint.state
     try:
         units, num_classes = state["config"]["units_per_stage"], len(state["class_names"])
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: expected the state of a victim's run, got keys {sorted(state)}") from error
-    return _simple_resnet(checkpoint, units, num_classes, str(path))
+        raise CheckpointError(
+            f"{path}: expected the state of a victim's run, got keys {sorted(state)}; train again"
+        ) from error
+    return _simple_resnet(checkpoint, units, num_classes, path)
 
 
 def load_purifier_run(path: Path) -> tuple[Purifier, SimpleResNet | None, Checkpoint]:
-    """Return T_AC, the victim where the run holds it (a brought one stays outside), and the checkpoint."""
+    """Return T_AC, the victim where the run holds it (a brought one stays outside), and the checkpoint.
+
+    Raises:
+        CheckpointError: it is not the checkpoint of a purifier, or its settings are out of bounds.
+    """
     checkpoint = load_checkpoint(path, "purifier")
     state = checkpoint.state
-    try:
-        config, victim = PurifierConfig(**state["purifier"]), state["victim"]
-        purifier = Purifier(config)
-        kind = victim["kind"]
-    except (KeyError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{path}: expected the state of a purifier's run, got keys {sorted(state)}") from error
+    victim = state.get("victim")
+    if not isinstance(victim, dict) or "kind" not in victim or "purifier" not in state:
+        raise CheckpointError(f"{path}: expected the state of a purifier's run, got keys {sorted(state)}; train again")
+    config = settings_from(PurifierConfig, state["purifier"], path)
+    check_fits(lambda: Purifier(config), checkpoint.tensors, "t_ac", path)
+    purifier = Purifier(config)
     load_into(purifier, checkpoint.tensors, "t_ac", str(path))
     purifier.eval().requires_grad_(False)
-    if kind != "simple-resnet":
+    if victim["kind"] != "simple-resnet":
         return purifier, None, checkpoint
-    return purifier, _simple_resnet(checkpoint, victim["units_per_stage"], victim["num_classes"], str(path)), checkpoint
+    units, num_classes = victim.get("units_per_stage"), victim.get("num_classes")
+    return purifier, _simple_resnet(checkpoint, units, num_classes, path), checkpoint
 
 
-def _simple_resnet(checkpoint: Checkpoint, units_per_stage: int, num_classes: int, source: str) -> SimpleResNet:
-    victim = SimpleResNet(num_classes, units_per_stage=units_per_stage)
-    load_into(victim, checkpoint.tensors, "victim", source)
+def _simple_resnet(checkpoint: Checkpoint, units_per_stage: Any, num_classes: Any, path: Path) -> SimpleResNet:
+    units = checked_count("units_per_stage", units_per_stage, path)
+    classes = checked_count("num_classes", num_classes, path)
+    check_fits(lambda: SimpleResNet(classes, units_per_stage=units), checkpoint.tensors, "victim", path)
+    victim = SimpleResNet(classes, units_per_stage=units)
+    load_into(victim, checkpoint.tensors, "victim", str(path))
     return victim.eval().requires_grad_(False)

@@ -16,7 +16,9 @@ WARM_UP_SHARE = 0.2
 def check_schedule(name: str) -> None:
     """Raise ConfigError where there is no such schedule."""
     if name not in get_args(ScheduleName):
-        raise ConfigError(f"expected a schedule among {', '.join(get_args(ScheduleName))}, got {name!r}")
+        raise ConfigError(
+            f"expected a schedule among {', '.join(get_args(ScheduleName))}, got {name!r}; name one of these"
+        )
 
 
 def learning_rate(name: ScheduleName, peak: float, step: int, total_steps: int) -> float:

@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any
 
-from torch import nn
+from lightning_fabric import Fabric
+from rich.console import Console
 
 from capgan_edge import data
 from capgan_edge.data.images import ImageSet
-from capgan_edge.errors import CheckpointError, ConfigError, DataError
-from capgan_edge.models.presets import preset as preset_config
+from capgan_edge.errors import ConfigError
+from capgan_edge.models.discriminator import Discriminator
+from capgan_edge.models.presets import PRESETS
 from capgan_edge.models.purifier import PurifierConfig
-from capgan_edge.training.checkpoint import Kind, load_checkpoint
+from capgan_edge.models.victim import SimpleResNet
+from capgan_edge.training.batches import SMALLEST_PURIFIER_PX
+from capgan_edge.training.brought import find_victim, own_victim
+from capgan_edge.training.checkpoint import Checkpoint, load_checkpoint
 from capgan_edge.training.config import CapGanConfig
 from capgan_edge.training.device import Precision, start_fabric
-from capgan_edge.training.losses import WEIGHT_PRESETS, LossWeights
+from capgan_edge.training.losses import WEIGHT_PRESETS
+from capgan_edge.training.origin import is_drawn, resumed_device
 from capgan_edge.training.purifier import PurifierRun
-from capgan_edge.training.runs import load_purifier_run, load_victim_run, newest_finished, victim_state
-from capgan_edge.training.schedule import ScheduleName
+from capgan_edge.training.runs import check_same_victim, has_started, load_purifier_run, run_summary, victim_state
+from capgan_edge.training.stored import check_fits, settings_from
 from capgan_edge.training.victim import VictimConfig, train_victim
 
-T = TypeVar("T")
+Summary = dict[str, Any]
 
 
 def start_victim(
-    config: VictimConfig, source: str, out: Path, *, precision: Precision, devices: int, is_resumed: bool
-) -> None:
-    """Train a victim on the train split of `source`, writing to `out`."""
+    config: VictimConfig, source: str, out: Path, *, precision: Precision | None, devices: int | None, is_resumed: bool
+) -> Summary | None:
+    """Train a victim on the train split of `source`, writing to `out`; return the summary (of the first process)."""
     _refuse_overwriting(out, is_resumed)
     train = data.load(source, "train")
     config = replace(config, num_held_out=_num_held_out(config.num_held_out, train))
+    state: dict[str, Any] = {}
     if is_resumed:
-        state = _resumed_state(out, "victim", train)
-        config = _stored(out, lambda: VictimConfig(**state["config"]))
-    train_victim(config, train, out, start_fabric(precision, devices=devices), is_resumed=is_resumed)
+        state = load_checkpoint(out, "victim").state
+        _check_data(state, train, out)
+        config = settings_from(VictimConfig, state.get("config"), out)
+    fabric = _start_fabric(state, out, precision, devices)
+    if fabric.is_global_zero:
+        _warn_of_small_images(train)
+    train_victim(config, train, out, fabric, is_resumed=is_resumed, source=source)
+    return run_summary(out) if fabric.is_global_zero else None
 
 
 def start_purifier(
@@ -47,36 +58,58 @@ def start_purifier(
     source: str,
     out: Path,
     *,
-    precision: Precision,
-    devices: int,
+    precision: Precision | None,
+    devices: int | None,
     is_resumed: bool,
-) -> None:
-    """Train a purifier before a victim on the train split of `source`, writing to `out`."""
+) -> Summary | None:
+    """Train a purifier before a victim on the train split of `source`, writing to `out`; return the summary.
+
+    A resumed run takes its settings, its precision, its processes and, where it holds it, its victim from `out`.
+    """
     _refuse_overwriting(out, is_resumed)
-    shape = preset_config(preset)
+    shape = preset_of(preset)
     train = data.load(source, "train")
-    num_held_out = _num_held_out(config.num_held_out, train)
-    config = replace(config, num_held_out=num_held_out, num_watched=min(config.num_watched, num_held_out))
     if is_resumed:
-        resumed = _resumed_state(out, "purifier", train)
-        config = _stored(out, lambda: config_from_state(resumed["config"]))
-        shape = _stored(out, lambda: PurifierConfig(**resumed["purifier"]))
-    module, state = _victim(victim, weights, train) if victim or not is_resumed else _own_victim(out)
-    if is_resumed and state != resumed.get("victim"):
-        raise ConfigError(f"expected the victim that {out} was started with ({resumed.get('victim')}), got {state}")
-    run = PurifierRun(config, shape, module, state, train, out, start_fabric(precision, devices=devices))
+        checkpoint, shape, config, own = _resumed(out, train)
+        module, identity = find_victim(victim, weights, train) if victim else own_victim(own, checkpoint, out)
+        check_same_victim(victim_state(own) if own else checkpoint.state["victim"], identity, out)
+        fabric = _start_fabric(checkpoint.state, out, precision, devices)
+    else:
+        num_held_out = _num_held_out(config.num_held_out, train)
+        config = replace(config, num_held_out=num_held_out, num_watched=min(config.num_watched, num_held_out))
+        module, identity = find_victim(victim, weights, train)
+        fabric = _start_fabric({}, out, precision, devices)
+    run = PurifierRun(config, shape, module, identity, train, out, fabric, source=source)
     if is_resumed:
         run.resume()
     run.run()
+    return run_summary(out) if fabric.is_global_zero else None
+
+
+def start_recipe(name: str, out: Path, *, is_resumed: bool) -> Summary:
+    """Train a recipe's victim and purifier under `out`; return the summary of both."""
+    from capgan_edge.training.recipes import train_recipe
+
+    train_recipe(name, out, is_resumed=is_resumed)
+    runs = {kind: run_summary(out / kind) for kind in ("victim", "purifier")}
+    return {"recipe": name, "run": str(out)} | runs
 
 
 def cap_gan_config(preset: str, weights: str, **settings: Any) -> CapGanConfig:
     """Return the settings of a run: discriminators as wide as the purifier, and the loss weights by name."""
-    if settings["schedule"] not in get_args(ScheduleName):
-        raise ConfigError(
-            f"expected a schedule among {', '.join(get_args(ScheduleName))}, got {settings['schedule']!r}"
-        )
-    return CapGanConfig(ndf=preset_config(preset).ngf, weights=WEIGHT_PRESETS[weights], **settings)
+    return CapGanConfig(ndf=preset_of(preset).ngf, weights=WEIGHT_PRESETS[weights], **settings)
+
+
+def preset_of(name: str) -> PurifierConfig:
+    """Return a purifier's preset by the name that an option gave."""
+    if name not in PRESETS:
+        raise ConfigError(f"expected a preset among {', '.join(PRESETS)}, got {name!r}; name one with --preset")
+    return PRESETS[name]
+
+
+def is_mirrored(wanted: bool | None, source: str) -> bool:
+    """Whether to mirror images: as an option says, else all but drawn road signs (keep left is not keep right)."""
+    return not is_drawn(source) if wanted is None else wanted
 
 
 def _num_held_out(wanted: int, train: ImageSet) -> int:
@@ -84,67 +117,44 @@ def _num_held_out(wanted: int, train: ImageSet) -> int:
     return max(1, min(wanted, len(train) // 10))
 
 
-def config_from_state(state: dict[str, Any]) -> CapGanConfig:
-    """Return the settings that a checkpoint stored."""
-    return CapGanConfig(**{**state, "weights": LossWeights(**state["weights"])})
+def _resumed(out: Path, train: ImageSet) -> tuple[Checkpoint, PurifierConfig, CapGanConfig, SimpleResNet | None]:
+    """Return what `out` holds of a purifier's run, its settings and shapes checked before anything is built on them."""
+    purifier, own, checkpoint = load_purifier_run(out)
+    _check_data(checkpoint.state, train, out)
+    config, shape = settings_from(CapGanConfig, checkpoint.state.get("config"), out), purifier.config
+    attention = config.discriminator_attention
+    check_fits(
+        lambda: Discriminator(config.ndf, attention=attention, padding=shape.padding), checkpoint.tensors, "d_c", out
+    )
+    return checkpoint, shape, config, own
 
 
-def _stored(out: Path, read: Callable[[], T]) -> T:
-    """Return what `read` makes of a checkpoint's state; its keys are what they are in a file that others may write."""
-    try:
-        return read()
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{out}: expected the settings of a run, got others ({error}); train again") from error
-
-
-def _resumed_state(out: Path, kind: Kind, train: ImageSet) -> dict[str, Any]:
-    state = load_checkpoint(out, kind).state
+def _check_data(state: dict[str, Any], train: ImageSet, out: Path) -> None:
     if state.get("data") != train.name:
-        raise ConfigError(f"expected the data that {out} was started with ({state.get('data')}), got {train.name}; "
-                          "name it with --data")  # fmt: skip
-    return state
-
-
-def _own_victim(out: Path) -> tuple[nn.Module, dict[str, Any]]:
-    _, victim, _ = load_purifier_run(out)
-    if victim is None:
-        raise ConfigError(f"expected --victim: {out} was trained before a victim that is not stored in it")
-    return victim, victim_state(victim)
-
-
-def _victim(spec: str, weights: Path | None, train: ImageSet) -> tuple[nn.Module, dict[str, Any]]:
-    from capgan_edge.models.victims import load_victim
-
-    if not spec:
-        newest = newest_finished(Path("runs"), "victim")
-        if newest is None:
-            raise ConfigError("expected a victim: no finished victim's run under ./runs; train one with "
-                              "`capgan-edge train victim`, or name one with --victim")  # fmt: skip
-        spec = str(newest)
-    brought = load_victim(spec, state=weights, size_px=train.size_px)
-    if brought.module is None:
         raise ConfigError(
-            f"{spec}: expected a victim that converts to torch, got one that can only be exported and run"
+            f"expected the data that {out} was started with ({state.get('data')!r:.80}), got {train.name}; name it "
+            "with --data"
         )
-    if brought.num_classes != len(train.class_names):
-        raise DataError(
-            f"expected as many classes as the victim has ({brought.num_classes}), got {len(train.class_names)} in "
-            f"{train.name}; name the data that the victim was trained on"
+
+
+def _start_fabric(state: dict[str, Any], out: Path, precision: Precision | None, devices: int | None) -> Fabric:
+    its_precision, its_devices = resumed_device(state, out, precision, devices)
+    return start_fabric(its_precision, devices=its_devices)
+
+
+def _warn_of_small_images(train: ImageSet) -> None:
+    height_px, width_px = train.size_px
+    if min(height_px, width_px) < SMALLEST_PURIFIER_PX:
+        Console(stderr=True).print(
+            f"note: purifiers take images of at least {SMALLEST_PURIFIER_PX} px and these are {height_px}x{width_px}: "
+            "no purifier can be trained before this victim; give larger images to protect it",
+            highlight=False,
+            soft_wrap=True,
         )
-    if brought.labels is not None and brought.labels != train.class_names:
-        raise DataError(
-            f"expected the victim's labels ({', '.join(brought.labels[:4])}, ...), got those of {train.name} "
-            f"({', '.join(train.class_names[:4])}, ...); name the data that the victim was trained on"
-        )
-    path = Path(spec)
-    if path.exists() and path.suffix not in (".onnx", ".pt2"):
-        own = load_victim_run(path)
-        return own, victim_state(own)
-    return brought.module, dict(brought.identity)
 
 
 def _refuse_overwriting(out: Path, is_resumed: bool) -> None:
-    is_there = (out / "last.json").exists()
+    is_there = has_started(out)
     if is_there and not is_resumed:
         raise ConfigError(
             f"expected a new folder, got {out}, which holds a run; --resume it, or name another with --out"

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError, TrainingError
-from capgan_edge.files import write_json
+from capgan_edge.files import make_folder
 from capgan_edge.models.victim import SimpleResNet
-from capgan_edge.training.batches import Batches, check_size, split_validation
+from capgan_edge.training.batches import SMALLEST_VICTIM_PX, Batches, check_size, split_validation
 from capgan_edge.training.checkpoint import (
     Checkpoint,
     best_percent_of,
@@ -28,10 +28,15 @@ from capgan_edge.training.checkpoint import (
     optimizer_tensors,
     save_checkpoint,
 )
-from capgan_edge.training.device import average_gradients, place
+from capgan_edge.training.device import average_gradients, average_statistics, place
 from capgan_edge.training.evaluate import accuracy_percent
 from capgan_edge.training.journal import Journal
+from capgan_edge.training.origin import origin_state
+from capgan_edge.training.runs import mark_finished, mark_started
 from capgan_edge.training.schedule import ScheduleName, check_schedule, learning_rate, set_learning_rate
+
+COLOUR_SLICE = 256
+"""Images whose colours are summed at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,15 +80,24 @@ class VictimConfig:
 
 
 def train_victim(
-    config: VictimConfig, train: ImageSet, run_path: Path, fabric: Fabric, *, is_resumed: bool = False
+    config: VictimConfig,
+    train: ImageSet,
+    run_path: Path,
+    fabric: Fabric,
+    *,
+    is_resumed: bool = False,
+    source: str | Path | None = None,
 ) -> SimpleResNet:
     """Train, writing `last.json` and `best.json` after each epoch, and return the victim of the last epoch.
 
+    `source` is what `capgan_edge.data.load` took to give `train`; the checkpoints say it.
+
     Raises:
+        CapganError: `run_path` cannot be written.
         TrainingError: the loss became NaN; the last good checkpoint is kept.
     """
-    check_size(train, smallest_px=8)
-    run_path.mkdir(parents=True, exist_ok=True)
+    check_size(train, smallest_px=SMALLEST_VICTIM_PX)
+    make_folder(run_path)
     torch.manual_seed(config.seed)
     fitted, held_out = split_validation(train, config.num_held_out, seed=config.seed)
     victim = SimpleResNet(len(train.class_names), units_per_stage=config.units_per_stage)
@@ -91,30 +105,39 @@ def train_victim(
     victim = place(fabric, victim)
     optimizer = torch.optim.SGD(victim.parameters(), config.learning_rate, momentum=0.9, nesterov=True,
                                 weight_decay=config.weight_decay)  # fmt: skip
-    first_epoch, best = 0, -1.0
-    if is_resumed:
-        checkpoint = load_checkpoint(run_path, "victim")
-        load_into(victim, checkpoint.tensors, "victim", str(run_path))
-        load_optimizer(optimizer, checkpoint.tensors, "optimizer")
-        first_epoch, best = checkpoint.epoch, best_percent_of(checkpoint)
+    first_epoch, best = _restore(run_path, victim, optimizer) if is_resumed else (0, -1.0)
     batches = Batches(fitted, config.batch_size, seed=config.seed, is_mirrored=config.is_mirrored,
                       rank=fabric.global_rank, world_size=fabric.world_size)  # fmt: skip
+    origin = origin_state(source, fabric)
+    if fabric.is_global_zero and first_epoch < config.epochs:
+        mark_started(run_path)
     with Journal(run_path, total_steps=config.epochs * len(batches), done_steps=first_epoch * len(batches),
                  is_silent=not fabric.is_global_zero) as journal:  # fmt: skip
         for epoch in range(first_epoch, config.epochs):
+            started_s = time.monotonic()
             row = _train_epoch(config, victim, optimizer, batches, fabric, journal, epoch)
+            average_statistics(fabric, victim)
             row["held_out_percent"] = accuracy_percent(victim, held_out, fabric)
+            row["seconds"] = time.monotonic() - started_s
             journal.epoch(epoch + 1, row)
             is_best, best = row["held_out_percent"] > best, max(best, row["held_out_percent"])
             if fabric.is_global_zero:
                 tensors = module_tensors("victim", victim) | optimizer_tensors("optimizer", optimizer)
                 state = {"config": asdict(config), "class_names": list(train.class_names), "data": train.name,
-                         "size_px": list(train.size_px), "best_percent": best, "row": row}  # fmt: skip
+                         "size_px": list(train.size_px), "best_percent": best, "row": row} | origin  # fmt: skip
                 checkpoint = Checkpoint(kind="victim", epoch=epoch + 1, tensors=tensors, state=state)
                 save_checkpoint(run_path, checkpoint, is_best=is_best)
     if fabric.is_global_zero:
-        write_json(run_path / "finished.json", {"kind": "victim", "epochs": config.epochs})
+        mark_finished(run_path, "victim", config.epochs)
     return victim
+
+
+def _restore(run_path: Path, victim: SimpleResNet, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+    """Load the last checkpoint of a run; return its epochs and its best score, in percent."""
+    checkpoint = load_checkpoint(run_path, "victim")
+    load_into(victim, checkpoint.tensors, "victim", str(run_path))
+    load_optimizer(optimizer, checkpoint.tensors, "optimizer")
+    return checkpoint.epoch, best_percent_of(checkpoint)
 
 
 def _train_epoch(
@@ -153,7 +176,18 @@ def _train_epoch(
 
 
 def measure_colours(victim: SimpleResNet, images: ImageSet) -> None:
-    """Set the victim's own normalisation to the mean and deviation of each colour over the training images."""
-    sample_NC = images.take(10_000).images_NHWC.reshape(-1, 3).astype(np.float32) / 255
-    victim.mean_C.copy_(torch.from_numpy(sample_NC.mean(0)).view(3, 1, 1))
-    victim.std_C.copy_(torch.from_numpy(sample_NC.std(0)).view(3, 1, 1))
+    """Set the victim's own normalisation to the mean and deviation of each colour over the training images.
+
+    The sums are exact: whole numbers in float64, slice by slice. A colour that never changes deviates by one step.
+    """
+    sample_NHWC = images.take(10_000).images_NHWC
+    sum_C, squares_C = np.zeros(3), np.zeros(3)
+    for start in range(0, len(sample_NHWC), COLOUR_SLICE):
+        pixels_NC = sample_NHWC[start : start + COLOUR_SLICE].reshape(-1, 3).astype(np.float64)
+        sum_C += pixels_NC.sum(0)
+        squares_C += (pixels_NC**2).sum(0)
+    count = sample_NHWC.size // 3
+    mean_C = sum_C / count
+    std_C = np.sqrt(np.maximum(squares_C / count - mean_C**2, 0)).clip(min=1)
+    victim.mean_C.copy_(torch.from_numpy(mean_C / 255).view(3, 1, 1))
+    victim.std_C.copy_(torch.from_numpy(std_C / 255).view(3, 1, 1))

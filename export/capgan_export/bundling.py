@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capgan_edge.errors import ArtifactError, ConfigError
+from capgan_edge.errors import ConfigError
 from capgan_edge.files import sha256_of_bytes
 from capgan_edge.runtime.bundle import Bundle, write_bundle
 from capgan_edge.runtime.manifest import (
@@ -22,6 +22,7 @@ from capgan_edge.runtime.manifest import (
     PurifierIdentity,
     VictimIdentity,
 )
+from capgan_edge.runtime.replacement import refuse_target
 from capgan_export.parity import ParityConfig, measure_parity, require_parity
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def export_pair(
             f"{frames.size_px[0]}x{frames.size_px[1]}; pass data of the size that purifier and victim were trained at"
         )
     chosen_frames(frames, parity)
-    refuse_bundle_at(out, overwrite=overwrite)
+    refuse_target(out, overwrite=overwrite)
     identity = purifier_identity(purifier, name, size_px)
     model_bytes = graph_from_pair(purifier, victim, size_px=size_px, outputs=outputs,
                                   properties={"preset": identity.preset, "precision": "fp32"})  # fmt: skip
@@ -155,15 +156,6 @@ def output_specs(outputs: GraphOutputs, num_classes: int, size_px: tuple[int, in
         "raw_logits": OutputSpec(name="raw_logits", dtype="float32", shape=logits),
     }
     return tuple(specs[name] for name in outputs.names)
-
-
-def refuse_bundle_at(out: Path, *, overwrite: bool) -> None:
-    """Refuse before the work what `write_bundle` would refuse after it."""
-    if not overwrite and out.is_dir() and any(out.iterdir()):
-        raise ArtifactError(
-            f"expected no bundle at {out}, got a directory that is not empty; pass --force to replace a bundle "
-            "(overwrite=True in Python), or choose another directory with -o"
-        )
 
 
 def _tools() -> dict[str, str]:

@@ -5,6 +5,7 @@ Shapes: N frames, H height, W width, K classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -39,9 +40,11 @@ class ParityConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (self.tolerance >= 0 and self.suspicion_tolerance >= 0) or not 0 <= self.num_levels <= 255:
+        tolerances = (self.tolerance, self.suspicion_tolerance)
+        if not all(0 <= t < math.inf for t in tolerances) or not 0 <= self.num_levels <= 255:
             raise ConfigError(
-                "expected tolerances of at least 0, and num_levels in [0, 255]; the defaults are 1e-3 and 1"
+                f"expected finite tolerances of at least 0, and num_levels in [0, 255], got {tolerances} and "
+                f"{self.num_levels}; the defaults are 1e-3 and 1"
             )
         if not self.batches or min(self.batches) < 1 or self.num_frames < sum(self.batches):
             raise ConfigError(

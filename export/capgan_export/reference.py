@@ -7,12 +7,13 @@ Shapes: N frames, H height, W width, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capgan_edge.errors import ArtifactError
+from capgan_edge.runtime.ort import CPU, session_options
 from capgan_edge.runtime.runner import Outputs
 from capgan_export.parity import ProbeFrames, Reference, joined
 
@@ -93,7 +94,7 @@ def _classify(victim: Victim) -> tuple[Callable[[Tensor], Tensor], str]:
 
     assert victim.onnx_model is not None
     described = onnx_victim_from_bytes(victim.onnx_model, str(victim.identity.get("name", "victim")))
-    session = _session(victim.onnx_model)
+    session = session_of_victim(victim.onnx_model)
 
     def classify(x_NCHW: Tensor) -> Tensor:
         return torch.from_numpy(session.run([described.output_name], {described.input_name: x_NCHW.numpy()})[0])
@@ -101,13 +102,16 @@ def _classify(victim: Victim) -> tuple[Callable[[Tensor], Tensor], str]:
     return classify, f"torch {torch.__version__} for the purifier, the victim's own ONNX file in ONNX Runtime, fp32"
 
 
-def _session(model_bytes: bytes):  # type: ignore[no-untyped-def]  # onnxruntime's session, which has no stubs
+def session_of_victim(model_bytes: bytes) -> Any:
+    """Return an ONNX Runtime session on a victim's own file, which may not reach for other files.
+
+    Raises:
+        ArtifactError: ONNX Runtime cannot load it.
+    """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model_bytes, session_options(), providers=[CPU])
     except Exception as error:  # ONNX Runtime's errors share no base class
         detail = " ".join(str(error).split())[:200]
         raise ArtifactError(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from capgan_edge.errors import CapganError, ConfigError
+from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.runtime.bundle import Bundle
+from capgan_edge.runtime.replacement import refuse_target
 from capgan_export.parity import ParityConfig
 from capgan_export.verification import Verification, verify_bundle
 
@@ -54,16 +55,16 @@ class VerifyRequest:
 
 def run_export(request: ExportRequest, *, is_json: bool) -> Bundle:
     """Find, fuse, check, write; say what was taken and what came of it."""
-    from capgan_export.bundling import export_pair, refuse_bundle_at
+    from capgan_export.bundling import export_pair
     from capgan_export.source import find_source
 
-    refuse_bundle_at(request.out, overwrite=request.overwrite)
+    refuse_target(request.out, overwrite=request.overwrite)
     console = _console(stderr=True)
     with _working(console, "finding purifier and victim"):
         source = find_source(request.source, victim=request.victim, victim_state=request.victim_state)
     console.print(f"exporting {source.origin}", markup=False, highlight=False)
     with _working(console, "loading frames for the parity check"):
-        frames = _frames(request.data or source.data, source.size_px, request.parity.num_frames)
+        frames = _frames_of_source(request.data, source, request.parity.num_frames)
     from capgan_export.fused import GraphOutputs
 
     outputs = GraphOutputs(has_purified=request.has_purified, has_raw_logits=request.has_raw_logits)
@@ -103,28 +104,32 @@ def _verification(request: VerifyRequest) -> Verification:
     from capgan_export.source import find_source
 
     source = find_source(request.against, victim=request.victim, victim_state=request.victim_state)
-    frames = _frames(request.data or source.data, source.size_px, ParityConfig().num_frames)
+    frames = _frames_of_source(request.data, source, ParityConfig().num_frames)
     return verify_bundle(request.bundle, frames=frames, against=source)
 
 
-def _frames_of_bundle(data: str, path: Path) -> ImageSet:
-    wanted = Bundle.open(path).manifest.input
-    return _frames(data, (wanted.height, wanted.width), ParityConfig().num_frames)
-
-
-def _frames(data: str, size_px: tuple[int, int], num_frames: int) -> ImageSet:
+def _frames_of_bundle(data: str, path: Path) -> ImageSet | None:
+    """Return frames of the bundle's size; None where it does not open, which `verify_bundle` finds too, and tells."""
     from capgan_export.source import load_frames
 
     try:
-        frames = load_frames(data, size_px, num_frames=num_frames)
+        wanted = Bundle.open(path).manifest.input
+    except ArtifactError:
+        return None
+    return load_frames(data, (wanted.height, wanted.width), num_frames=ParityConfig().num_frames)
+
+
+def _frames_of_source(data: str | None, source: Source, num_frames: int) -> ImageSet:
+    """Return frames of the data named, or of the data of the training, which must then still be that data."""
+    from capgan_export.source import load_frames
+
+    if data is not None:
+        return load_frames(data, source.size_px, num_frames=num_frames)
+    try:
+        return load_frames(source.data, source.size_px, num_frames=num_frames, labels=source.labels)
     except CapganError as error:
-        raise type(error)(f"frames for the checks: {error} (another source: --data)") from error
-    if frames.size_px != tuple(size_px):
-        raise ConfigError(
-            f"expected frames of {size_px[0]}x{size_px[1]} px for the checks, got {frames.name} of "
-            f"{frames.size_px[0]}x{frames.size_px[1]}; name data of that size with --data, e.g. signs:{size_px[0]}"
-        )
-    return frames
+        error.args = (f"{source.name}'s own data: {error} (other images for the checks: --data)",)
+        raise
 
 
 def _say_export(bundle: Bundle, source: Source, *, is_json: bool) -> None:

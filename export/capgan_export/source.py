@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capgan_edge.errors import CheckpointError, ConfigError, MissingDependencyError
+from capgan_edge.errors import CheckpointError, ConfigError, DataError, MissingDependencyError
 
 if TYPE_CHECKING:
     from capgan_edge.data.images import ImageSet
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from capgan_edge.models.victims import Victim
 
 RUNS = Path("runs")
-_SIGNS = re.compile(r"signs([-:]\d+)?(/.*)?")
+_DRAWN_NAME = re.compile(r"signs-(\d+)")
+_DRAWN = re.compile(r"signs(?::(\d{1,6}))?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,8 +31,8 @@ class Source:
     victim: Victim
     labels: tuple[str, ...]
     size_px: tuple[int, int]
-    data: str
-    """The data that it was trained on, by the name that figures use."""
+    data: str | Path
+    """The data that it was trained on, as `capgan_edge.data.load` takes it."""
 
 
 def find_source(spec: str | None, *, victim: str | None = None, victim_state: Path | None = None) -> Source:
@@ -100,11 +101,13 @@ def _from_run(path: Path, victim: str | None, victim_state: Path | None, *, why:
     return Source(name=name, origin=origin, purifier=purifier, victim=held, labels=labels, size_px=size_px, data=data)
 
 
-def _run_facts(state: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[int, int], str]:
+def _run_facts(state: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[int, int], str | Path]:
+    """Return labels, size, and where the data is."""
     try:
         height, width = state["size_px"]
-        return tuple(str(label) for label in state["class_names"]), (int(height), int(width)), str(state["data"])
-    except (KeyError, TypeError, ValueError) as error:
+        labels, data = tuple(str(label) for label in state["class_names"]), _source_of_data(state)
+        return labels, (int(height), int(width)), data
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(
             f"{path}: expected the state of a purifier's run, with class_names, size_px and data, got one that lacks "
             "them or has others; train again"
@@ -132,15 +135,56 @@ def _brought(
     return held
 
 
-def load_frames(source: str, size_px: tuple[int, int], *, num_frames: int) -> ImageSet:
-    """Return the first frames of a data source's test split, on which parity is measured.
+def _source_of_data(state: dict[str, Any]) -> str | Path:
+    """Return where a run's data is: what the run stored, or where it stored none, what its data's name says.
+
+    Drawn signs are named with their size (`signs-32/train`), so any other name is of a file or folder.
+    """
+    stored, name = state.get("source"), state["data"]
+    if not isinstance(stored, str | None) or not isinstance(name, str):
+        raise TypeError("source and data are text")
+    if stored:
+        return stored
+    stem = name.removesuffix("/train")
+    drawn = _DRAWN_NAME.fullmatch(stem)
+    return Path(stem) if drawn is None else f"signs:{drawn[1]}"
+
+
+def load_frames(
+    source: str | Path, size_px: tuple[int, int], *, num_frames: int, labels: tuple[str, ...] | None = None
+) -> ImageSet:
+    """Return frames of a data source's test split, on which parity is measured.
+
+    Args:
+        source: as `capgan_edge.data.load` takes it; `signs` without a size is drawn at `size_px`.
+        size_px: height and width that the frames must have.
+        num_frames: how many to draw, where signs are drawn.
+        labels: the classes that the data must have, where nobody named it now and it is taken from a run's record.
 
     Raises:
-        DataError: the data is not there; name it with --data.
+        DataError: the data is not there, or is other data than the run's; name it with --data.
+        ConfigError: the frames are of another size.
     """
     from capgan_edge.data.signs import load_signs
     from capgan_edge.data.sources import load
 
-    if _SIGNS.fullmatch(source) and size_px[0] == size_px[1]:
-        return load_signs("test", size_px=size_px[0], n=num_frames)
-    return load(source.split("/")[0] if source.endswith(("/train", "/test")) else source, "test")
+    drawn = _DRAWN.fullmatch(source) if isinstance(source, str) else None
+    if drawn is not None and size_px[0] == size_px[1]:
+        frames = load_signs("test", size_px=int(drawn[1] or size_px[0]), n=num_frames)
+    else:
+        frames = load(source, "test")
+    if labels is not None and frames.class_names != labels:
+        raise DataError(
+            f"expected the data of the training, with {_shown(labels)}, got {frames.name} with "
+            f"{_shown(frames.class_names)}; name the data with --data"
+        )
+    if frames.size_px != tuple(size_px):
+        raise ConfigError(
+            f"expected frames of {size_px[0]}x{size_px[1]} px for the checks, got {frames.name} of "
+            f"{frames.size_px[0]}x{frames.size_px[1]}; name data of that size with --data, e.g. signs:{size_px[0]}"
+        )
+    return frames
+
+
+def _shown(names: tuple[str, ...]) -> str:
+    return f"{len(names)} classes ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capgan_edge.errors import ArtifactError
-from capgan_edge.runtime.bundle import MANIFEST, Bundle
-from capgan_edge.runtime.manifest import Manifest, manifest_from_json
+from capgan_edge.runtime.bundle import Bundle
+from capgan_edge.runtime.manifest import MANIFEST, Manifest, manifest_from_json
 from capgan_edge.runtime.ort import OrtRunner
 from capgan_edge.runtime.runner import Outputs, Runner
 

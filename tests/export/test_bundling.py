@@ -86,7 +86,21 @@ def test_a_bundle_is_not_replaced_unasked(whole_bundle: Bundle) -> None:
     assert Bundle.open(whole_bundle.path).read_artifact() == before
 
 
-@pytest.mark.parametrize("bad", [{"tolerance": -1.0}, {"batches": ()}, {"num_frames": 3}])
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"tolerance": -1.0},
+        {"tolerance": INF},
+        {"tolerance": NAN},
+        {"suspicion_tolerance": INF},
+        {"batches": ()},
+        {"num_frames": 3},
+    ],
+    ids=str,
+)
 def test_a_parity_setting_out_of_range_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(CapganError):
         ParityConfig(**bad)  # type: ignore[arg-type]

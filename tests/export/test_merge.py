@@ -19,6 +19,7 @@ from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.ort import OrtRunner
 from capgan_export.bundling import export_pair
 from capgan_export.fused import GraphOutputs
+from capgan_export.reference import session_of_victim
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +84,18 @@ def test_a_victim_of_foreign_ops_is_refused(tmp_path: Path) -> None:
         export_pair(
             make_purifier(), victim, labels=LABELS[:3], size_px=SIZE_PX, frames=make_frames(), out=tmp_path / "b"
         )
+
+
+def test_a_victims_own_file_reads_no_other_file_in_onnx_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.full(3, 42, np.float32).tofile("secret.bin")
+    outside = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3], data_location=TensorProto.EXTERNAL)
+    outside.external_data.add(key="location", value="secret.bin")
+    takes = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", 3))
+    gives = helper.make_tensor_value_info("y", TensorProto.FLOAT, ("N", 3))
+    graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", [takes], [gives], [outside])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    with pytest.raises(ArtifactError, match="expected an ONNX victim that ONNX Runtime loads"):
+        session_of_victim(model.SerializeToString())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -110,4 +111,64 @@ FLAT = [helper.make_node("GlobalAveragePool", ["x"], ["g"]), helper.make_node("F
 def test_an_onnx_file_that_is_no_victim_is_refused(data: bytes, says: str, tmp_path: Path) -> None:
     (tmp_path / "v.onnx").write_bytes(data)
     with pytest.raises(ArtifactError, match=says):
+        load_victim(tmp_path / "v.onnx")
+
+
+def outside(name: str = "w") -> onnx.TensorProto:
+    """Return a weight that lies in another file."""
+    tensor = onnx.TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[3], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="secret.bin")
+    return tensor
+
+
+def with_initializer(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(outside())
+
+
+def with_sparse_initializer(model: onnx.ModelProto) -> None:
+    sparse = model.graph.sparse_initializer.add(dims=[3])
+    sparse.values.CopyFrom(outside())
+
+
+def with_constant(model: onnx.ModelProto) -> None:
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["w"], value=outside()))
+
+
+def with_tensor_list(model: onnx.ModelProto) -> None:
+    node = helper.make_node("Constant", [], ["w"])
+    node.attribute.add(name="values", type=onnx.AttributeProto.TENSORS).tensors.append(outside())
+    model.graph.node.insert(0, node)
+
+
+def with_subgraph(model: onnx.ModelProto) -> None:
+    inner = helper.make_graph([helper.make_node("Constant", [], ["w"], value=outside())], "inner", [], [])
+    model.graph.node.insert(0, helper.make_node("If", ["x"], ["z"], then_branch=inner, else_branch=inner))
+
+
+def with_function(model: onnx.ModelProto) -> None:
+    constant = helper.make_node("Constant", [], ["w"], value=outside())
+    opsets = [helper.make_opsetid("", 17)]
+    model.functions.append(helper.make_function("mine", "F", [], ["w"], [constant], opsets))
+
+
+PLACES = [with_initializer, with_sparse_initializer, with_constant, with_tensor_list, with_subgraph, with_function]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
+def test_weights_in_another_file_are_refused_wherever_they_are_named(
+    place: Callable[[onnx.ModelProto], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.full(3, 42, np.float32).tofile("secret.bin")
+    model = onnx.load_model_from_string(onnx_bytes(FLAT, {}))
+    place(model)
+    Path("v.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ArtifactError, match=r"got one whose weights lie in other files; save it in one") as caught:
+        load_victim("v.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_size_that_exhausts_memory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "v.onnx").write_bytes(onnx_bytes(FLAT, {}, takes=("N", 3, 1 << 30, 1 << 30)))
+    with pytest.raises(ConfigError, match="expected images of 1 to 8192 px a side"):
         load_victim(tmp_path / "v.onnx")

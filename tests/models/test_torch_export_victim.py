@@ -8,6 +8,7 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -144,3 +145,61 @@ def test_a_victim_in_training_mode_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="same logits for an image alone and in a batch"):
         load_victim(tmp_path / "v.pt2")
+
+
+def signature_edited(edit: Callable[[dict[str, Any]], None]) -> Callable[[str, bytes], bytes]:
+    """Return a change of the graph's JSON, given as a change of its module."""
+
+    def change(name: str, old: bytes) -> bytes:
+        if not name.endswith("models/model.json"):
+            return old
+        program = json.loads(old)
+        edit(program["graph_module"])
+        return json.dumps(program).encode()
+
+    return change
+
+
+def root_signature(module: dict[str, Any]) -> dict[str, Any]:
+    signature: dict[str, Any] = module["module_call_graph"][0]["signature"]
+    return signature
+
+
+def in_spec_that_is_no_json(module: dict[str, Any]) -> None:
+    root_signature(module)["in_spec"] = "[1, {"
+
+
+def two_user_inputs(module: dict[str, Any]) -> None:
+    specs = module["signature"]["input_specs"]
+    specs.append(next(spec for spec in specs if "user_input" in spec))
+
+
+def empty_children_spec(module: dict[str, Any]) -> None:
+    version, takes = json.loads(root_signature(module)["in_spec"])
+    root_signature(module)["in_spec"] = json.dumps([version, takes | {"children_spec": []}])
+
+
+@pytest.mark.parametrize(
+    "edit", [in_spec_that_is_no_json, two_user_inputs, empty_children_spec], ids=lambda edit: edit.__name__
+)
+def test_a_malformed_signature_is_one_line(edit: Callable[[dict[str, Any]], None], pt2: bytes, tmp_path: Path) -> None:
+    (tmp_path / "v.pt2").write_bytes(changed(pt2, signature_edited(edit)))
+    with pytest.raises(CheckpointError, match=r"expected a torch\.export file") as caught:
+        load_victim(tmp_path / "v.pt2")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA], ids=["corrupt deflate", "lzma"])
+def test_a_member_that_does_not_unpack_is_one_line(method: int, pt2: bytes, tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(pt2)) as old, zipfile.ZipFile(packed, "w", method) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+        model = next(info for info in new.infolist() if info.filename.endswith("models/model.json"))
+    data = bytearray(packed.getvalue())
+    start = model.header_offset + 30 + len(model.filename)
+    data[start : start + 64] = b"\xff" * 64  # a block of a kind that deflate does not have
+    (tmp_path / "v.pt2").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"expected a torch\.export file") as caught:
+        load_victim(tmp_path / "v.pt2")
+    assert "\n" not in str(caught.value)

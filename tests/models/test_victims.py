@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,3 +124,30 @@ def test_a_broken_file_is_one_line(data: bytes, tmp_path: Path) -> None:
         with pytest.raises((CheckpointError, ArtifactError)) as caught:
             load_victim(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("units", "num_classes"), [(10**9, 3), ("5", 3), (True, 3), (0, 3), (1, 1)], ids=str)
+def test_a_run_that_asks_for_an_absurd_network_is_refused_before_it_is_built(
+    units: object, num_classes: int, tmp_path: Path
+) -> None:
+    write_run(tmp_path / "run", LABELS[:num_classes])
+    pointer = json.loads((tmp_path / "run" / "last.json").read_text())
+    pointer["state"]["config"]["units_per_stage"] = units
+    (tmp_path / "run" / "last.json").write_text(json.dumps(pointer))
+    with pytest.raises(CheckpointError, match="expected 1 to 64 units a stage and 2 to 1000000 classes"):
+        load_victim(tmp_path / "run")
+
+
+def test_victims_of_every_form_load_without_the_training_code(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    code = f"""
+import sys
+sys.modules["capgan_edge.training"] = None
+from capgan_edge.models.victims import load_victim
+print(load_victim({str(tmp_path / "run")!r}).labels)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout == f"{LABELS}\n", done.stderr

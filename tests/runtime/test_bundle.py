@@ -155,7 +155,7 @@ def test_writing_fills_in_sizes_and_hashes(tmp_path: Path, make_manifest: Callab
 
 
 def test_a_bundle_is_replaced_only_when_asked(bundle_path: Path, make_manifest: Callable[..., Manifest]) -> None:
-    with pytest.raises(ArtifactError, match="pass overwrite"):
+    with pytest.raises(ArtifactError, match="pass --force"):
         write_bundle(bundle_path, make_manifest(), {MODEL: b"new"})
     assert Bundle.open(bundle_path).read_artifact() != b"new"
     assert write_bundle(bundle_path, make_manifest(), {MODEL: b"new"}, overwrite=True).read_artifact() == b"new"

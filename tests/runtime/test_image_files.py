@@ -26,6 +26,23 @@ def test_files_come_as_named_and_folders_are_searched_in_order(tmp_path: Path) -
     assert find_images([single, folder]) == [single, *images]
 
 
+def test_only_the_formats_that_training_takes_are_opened_whatever_a_name_says(tmp_path: Path) -> None:
+    Image.new("RGB", (6, 4)).save(tmp_path / "really.tiff")
+    for name in ("scan.png", "scan.tif"):
+        (tmp_path / name).write_bytes((tmp_path / "really.tiff").read_bytes())
+        with pytest.raises(DataError, match="none of JPEG, PNG, WEBP, BMP, PPM") as caught:
+            read_image(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    assert find_images([tmp_path]) == [tmp_path / "scan.png"], "what is searched for is what can be read"
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "jpeg", "jpg", "png", "ppm", "webp"])
+def test_what_is_searched_for_is_read(suffix: str, tmp_path: Path) -> None:
+    path = _write(tmp_path / f"image.{suffix}")
+    assert find_images([tmp_path]) == [path]
+    assert read_image(path).shape == (4, 6, 3)
+
+
 def test_missing_paths_and_empty_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="got nothing"):
         find_images([tmp_path / "none.png"])

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from lightning_fabric import Fabric
+from PIL import Image
+from pointers import FAST
 
+from capgan_edge.cli import main
 from capgan_edge.data.images import ImageSet
+from capgan_edge.data.signs import load_signs
 from capgan_edge.models.purifier import PurifierConfig
 from capgan_edge.models.victim import SimpleResNet
 from capgan_edge.training.config import CapGanConfig
 from capgan_edge.training.device import start_fabric
 from capgan_edge.training.purifier import PurifierRun
+from capgan_edge.training.runs import victim_state
 from capgan_edge.training.victim import VictimConfig, train_victim
 
 Run = Callable[..., object]
@@ -58,10 +64,11 @@ def train(kind: str, signs: ImageSet, tiny_victim: SimpleResNet) -> Run:
 
         if kind == "victim":
             victim_config = VICTIM_CONFIG if rate is None else replace(VICTIM_CONFIG, learning_rate=rate)
-            return train_victim(victim_config, signs, path, fabric, is_resumed=is_resumed)
+            return train_victim(victim_config, signs, path, fabric, is_resumed=is_resumed, source="signs")
         config = GAN_CONFIG if rate is None else replace(GAN_CONFIG, learning_rate=rate)
         shape = PAPER_LIKE if kind.startswith("paper") else FOLDABLE
-        started = PurifierRun(config, shape, tiny_victim, {"kind": "simple-resnet"}, signs, path, fabric)
+        identity = victim_state(tiny_victim)
+        started = PurifierRun(config, shape, tiny_victim, identity, signs, path, fabric, source="signs")
         if is_resumed:
             started.resume()
         return started.run()
@@ -84,3 +91,33 @@ def interrupt() -> Callable[[Fabric, int], None]:
         fabric.backward = counted  # type: ignore[method-assign, assignment]
 
     return install
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of signs, 20 images each to train on."""
+    root = tmp_path_factory.mktemp("data") / "photos"
+    signs = load_signs("train", n=400)
+    for label in range(2):
+        for split in ("train", "test"):
+            folder = root / split / signs.class_names[label]
+            folder.mkdir(parents=True)
+            for i, image_HWC in enumerate(signs.images_NHWC[signs.labels_N == label]):
+                Image.fromarray(image_HWC).save(folder / f"{i:03d}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def pair_path(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the finished runs `victim` and `purifier`."""
+    root = tmp_path_factory.mktemp("runs")
+    assert main(["train", "victim", "--data", str(photos), "-o", str(root / "victim"), *FAST]) == 0
+    arguments = ["--data", str(photos), "--victim", str(root / "victim"), "--semantic-epochs", "0", *FAST]
+    assert main(["train", "purifier", "-o", str(root / "purifier"), *arguments]) == 0
+    return root
+
+
+@pytest.fixture
+def runs(pair_path: Path, tmp_path: Path) -> Path:
+    """A copy of them to spoil."""
+    return Path(shutil.copytree(pair_path, tmp_path / "runs"))

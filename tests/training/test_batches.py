@@ -126,7 +126,10 @@ def test_the_shards_of_all_processes_are_the_batch_of_one(world_size: int) -> No
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"batch_size": 5, "world_size": 2}, "2 processes can share, got 5"), ({"batch_size": 13}, "one batch of 13")],
+    [
+        ({"batch_size": 5, "world_size": 2}, "2 processes can share, got 5; give a multiple of 2 with --batch-size"),
+        ({"batch_size": 13}, "one batch of 13 images, got 12 in .*; give a smaller --batch-size"),
+    ],
 )
 def test_a_batch_that_cannot_be_made_is_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -78,7 +78,8 @@ def test_samples_are_a_picture_of_at_most_eight_columns(tmp_path: Path, num: int
 
 
 def test_losses_that_are_zero_or_missing_for_some_epochs_are_drawn(tmp_path: Path) -> None:
-    (tmp_path / "log.csv").write_text("epoch,l1,cycle,clean_percent,images_per_s\n1,0.5,0,,9\n2,0.2,0.4,80,9\n")
+    rows = "epoch,l1,cycle,clean_percent,images_per_s,seconds\n1,0.5,0,,9,\n2,0.2,0.4,80,9,3\n"
+    (tmp_path / "log.csv").write_text(rows)
     draw_losses(tmp_path)
     with Image.open(tmp_path / "losses.png") as image:
         image.load()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from two_processes import CONFIG, SHAPES, main
 
 from capgan_edge.models.purifier import Purifier
@@ -37,3 +38,19 @@ def test_two_processes_get_the_weights_of_one(tmp_path: Path) -> None:
         assert float(away_N.max()) < 1e-4, name  # Adam makes steps of gradients that are rounding error alone
         with (tmp_path / "two" / name / "log.csv").open(newline="") as file:
             assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]  # one process writes the log
+    check_batch_norms(tmp_path / "two")
+
+
+def check_batch_norms(folder: Path) -> None:
+    """The running statistics are the mean of the processes', in all of them and in what was saved."""
+    first, second = (load_file(folder / f"rank-{rank}.safetensors") for rank in (0, 1))
+    running = [key for key in first if key.split(".")[-1] in ("running_mean", "running_var")]
+    assert len(running) > 20
+    assert all(torch.equal(first[key], second[key]) for key in running)
+    assert first["norm.running_mean"].tolist() == [1.0, 1.0]
+    assert first["norm.running_var"].tolist() == [1.5, 1.5]
+    purifier, victim = load_checkpoint(folder / "batch", "purifier"), load_checkpoint(folder / "victim", "victim")
+    for saved in (purifier.tensors, victim.tensors):
+        assert any(key in saved for key in running)
+        assert all(torch.equal(saved[key], first[key]) for key in running if key in saved)
+    assert (purifier.state["devices"], victim.state["devices"]) == (2, 2)

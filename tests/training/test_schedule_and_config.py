@@ -41,7 +41,7 @@ def test_the_rate_is_set_in_every_group() -> None:
 
 
 def test_a_schedule_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ConfigError, match="among one-cycle, cosine, steps, got 'linear'"):
+    with pytest.raises(ConfigError, match="among one-cycle, cosine, steps, got 'linear'; name one"):
         check_schedule("linear")
 
 

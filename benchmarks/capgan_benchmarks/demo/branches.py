@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capgan_edge.errors import ArtifactError
+from capgan_edge.runtime.ort import CPU, session_options
 
 VICTIM_ALONE = ("raw_logits",)
 DEPLOYED = ("logits", "suspicion")
@@ -40,10 +41,7 @@ def caller_of(model_bytes: bytes, frame_NHWC: NDArray[np.uint8], *, threads: int
     """Return a function that runs a graph in ONNX Runtime on the CPU on these frames, and gives its outputs."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model_bytes, session_options(threads=threads), providers=[CPU])
 
     def call() -> Any:
         return session.run(None, {"frames": frame_NHWC})

@@ -21,8 +21,8 @@ def require_pillow() -> None:
 
 def check_integer(name: str, value: object, smallest: int, largest: int | None = None) -> None:
     """Refuse anything but a whole number in [smallest, largest]."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if whole and smallest <= value and (largest is None or value <= largest):  # type: ignore[operator]
+    number = None if isinstance(value, bool) or not isinstance(value, numbers.Integral) else int(value)
+    if number is not None and smallest <= number and (largest is None or number <= largest):
         return
     allowed = f"of at least {smallest}" if largest is None else f"in [{smallest}, {largest}]"
     raise ConfigError(f"expected {name} to be a whole number {allowed}, got {value!r}; pass a number in that range")

@@ -1,0 +1,82 @@
+"""What `capgan-edge train` takes by default, says and refuses, before a run and while it starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pointers import FAST, state_of
+
+from capgan_edge.cli import main
+from capgan_edge.training.start import is_mirrored
+
+Output = pytest.CaptureFixture[str]
+
+
+def test_a_fresh_run_forgets_that_another_was_finished(photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "finished.json").write_text('{"kind": "victim", "epochs": 9}')
+    arguments = ["train", "victim", "--data", str(photos), "-o", str(run), *FAST]
+    assert main([*arguments, "--learning-rate", "1e30", "--batch-size", "4"]) == 1, "the loss explodes"
+    assert not (run / "finished.json").exists()
+    assert main(arguments) == 0
+    assert json.loads((run / "finished.json").read_text()) == {"kind": "victim", "epochs": 1}
+
+
+@pytest.mark.parametrize("kind", ["victim", "purifier"])
+@pytest.mark.parametrize("name", ["file", "file/run"])
+def test_a_file_in_the_place_of_the_folder_is_one_line(
+    kind: str, name: str, photos: Path, pair_path: Path, tmp_path: Path, capsys: Output
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    options = ["--victim", str(pair_path / "victim"), "--semantic-epochs", "0"] if kind == "purifier" else []
+    assert main(["train", kind, "--data", str(photos), "-o", str(tmp_path / name), *options, *FAST]) == 1
+    assert capsys.readouterr().err.startswith(f"error: expected a folder to write to at {tmp_path / name}, but: ")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_all_but_drawn_signs_are_mirrored_unless_told() -> None:
+    assert [is_mirrored(None, source) for source in ("signs", "signs:64", "photos", "signs.zip")] == [
+        False, False, True, True
+    ]  # fmt: skip
+    assert is_mirrored(True, "signs")
+    assert not is_mirrored(False, "photos")
+
+
+def test_the_default_of_mirroring_reaches_both_runs(pair_path: Path) -> None:
+    assert state_of(pair_path / "victim")["config"]["is_mirrored"] is True
+    assert state_of(pair_path / "purifier")["config"]["is_mirrored"] is True
+
+
+def test_a_victim_for_images_too_small_for_a_purifier_is_said_aloud(tmp_path: Path, capsys: Output) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / "small" / name).mkdir(parents=True)
+        for i in range(10):
+            image_HWC = rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)
+            Image.fromarray(image_HWC).save(tmp_path / "small" / name / f"{i}.png")
+    arguments = ["train", "victim", "--data", str(tmp_path / "small"), "-o", str(tmp_path / "run"), *FAST]
+    assert main(arguments) == 0
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[0]
+        .startswith("note: purifiers take images of at least 32 px and these are 16x24: ")
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["purifier", "--preset", "huge"], "got 'huge'; name one with --preset"),
+     (["purifier", "--schedule", "linear"], "got 'linear'; name one of these"),
+     (["recipe", "signs-huge"], "expected a recipe among signs-nano, cifar10-nano, got 'signs-huge'; name one")],
+    ids=["preset", "schedule", "recipe"],
+)  # fmt: skip
+def test_an_unknown_name_is_refused_with_what_to_do(arguments: list[str], message: str, capsys: Output) -> None:
+    assert main(["train", *arguments]) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
