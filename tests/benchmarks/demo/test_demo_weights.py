@@ -12,5 +12,6 @@ def test_a_finished_run_is_left_and_an_unfinished_one_is_taken_up(tmp_path: Path
     unfinished = tmp_path / "demo-signs-nano-1" / "purifier"
     unfinished.mkdir(parents=True)
     assert next_run_path("signs-nano", tmp_path) == unfinished.parent
+    (unfinished / "last.json").write_text("{}")
     (unfinished / "finished.json").write_text('{"kind": "purifier"}')
     assert next_run_path("signs-nano", tmp_path).name == "demo-signs-nano-2"
