@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,9 @@ from capgan_edge.data.signs.dataset import load_signs
 from capgan_edge.models.victim import SimpleResNet
 
 NUM_CLASSES = 4
+
+# A shell that starts pytest in the background makes it ignore SIGINT, and with it every process that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

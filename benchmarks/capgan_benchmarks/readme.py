@@ -41,9 +41,9 @@ def _named(figures: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 
 def _cell(figure: dict[str, Any]) -> str:
-    """Two decimals, rounded as the record is: the interval says more than they do."""
+    """Two decimals; the interval says more than they do."""
     low, high = figure["interval_95"]
-    return f"{figure['value']:.2f} % [{low:.1f}, {high:.1f}]"
+    return f"{figure['value']:.2f} % [{low:.2f}, {high:.2f}]"
 
 
 if __name__ == "__main__":
