@@ -93,7 +93,7 @@ def run(config: DemoConfig, source: Source, out: Path, narrator: Narrator, *, st
             seconds=time.monotonic() - started_s,
         )
         write_atomic(fresh / REPORT_HTML, page_of(findings).encode())
-        write_atomic(fresh / SHEET, sheet_of((findings.hero, *findings.grid)))
+        write_atomic(fresh / SHEET, sheet_of(findings.grid or (findings.hero,)))
         write_json(fresh / REPORT_JSON, record_of(findings))
     return findings
 
