@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +24,23 @@ from capgan_edge.training.victim import train_victim
 SCRIPT = Path(__file__).with_name("run_until.py")
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums depend on how many threads share them: bit for bit means with as many threads as the process killed had."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The last tensors of a run that nobody stopped."""
     folder = tmp_path_factory.mktemp("straight")
-    main(folder, "never")
+    with one_thread():
+        main(folder, "never")
     return (folder / f"epoch-{CONFIG.epochs:04d}.safetensors").read_bytes()
 
 
@@ -53,12 +67,8 @@ def test_a_stopped_process_leaves_a_whole_checkpoint_to_go_on_from(
     assert load_checkpoint(tmp_path / "best.json", "victim").epoch == 1
     assert not (tmp_path / "finished.json").exists()
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         train_victim(CONFIG, make_images(), tmp_path, start_fabric("fp32"), is_resumed=True)
-    finally:
-        torch.set_num_threads(threads)
     assert (tmp_path / f"epoch-{CONFIG.epochs:04d}.safetensors").read_bytes() == straight
     assert not list(tmp_path.glob(".*.tmp"))
 
