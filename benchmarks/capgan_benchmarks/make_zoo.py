@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import re
 import subprocess
+import sys
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -143,6 +144,7 @@ def measured(pair: Pair, test: Any, *, num_images: int | None, num_end_to_end: i
         "code": revision(),
         "environment": asdict(environment),
         "command": pair.card["command"],
+        "arguments": sys.argv[1:],
         "figures": found,
     }
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from capgan_edge.hardware import cpu_name, num_cpus
 
 _TOOLS = ("capgan-edge", "torch", "lightning-fabric", "numpy")
 
@@ -22,18 +22,9 @@ def machine_state(precision: str) -> dict[str, Any]:
         except metadata.PackageNotFoundError:  # run from a checkout that is on the path but not installed
             tools[name] = "not installed as a package"
     return {
-        "cpu": _cpu_name(),
-        "num_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cpu": cpu_name(),
+        "num_cpus": num_cpus(),
         "threads": torch.get_num_threads(),
         "precision": precision,
         "tools": tools,
     }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    return named or platform.processor() or platform.machine() or "unknown processor"

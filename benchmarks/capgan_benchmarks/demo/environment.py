@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+
+from capgan_edge.hardware import cpu_name, num_cpus
 
 _TOOLS = ("capgan-edge", "torch", "onnx", "onnxruntime", "numpy")
 
@@ -32,7 +32,7 @@ class Environment:
 
 def read_environment(threads: int | None) -> Environment:
     """Describe this machine; `threads` None is all that this process may use."""
-    num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = num_cpus()
     tools = {"python": platform.python_version()}
     for name in _TOOLS:
         try:
@@ -40,18 +40,9 @@ def read_environment(threads: int | None) -> Environment:
         except metadata.PackageNotFoundError:
             tools[name] = "not installed as a package"
     return Environment(
-        cpu=_cpu_name(),
-        num_cpus=num_cpus,
-        threads=threads or num_cpus,
+        cpu=cpu_name(),
+        num_cpus=available,
+        threads=threads or available,
         system=f"{platform.system()} {platform.machine()}",
         tools=tools,
     )
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    return named or platform.processor() or platform.machine() or "unknown processor"
