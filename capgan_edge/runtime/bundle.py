@@ -170,6 +170,12 @@ def _refuse_missing_records(root: Path, manifest: Manifest) -> None:
     for name in manifest.artifacts:
         if name not in manifest.files:
             raise ArtifactError(f"{root}: expected a size and a hash of the artifact {name}, got none; export again")
+    for plan, engine in manifest.engines.items():
+        for name in (plan, engine.sidecar):
+            if name not in manifest.files:
+                raise ArtifactError(
+                    f"{root}: expected a size and a hash of the engine's file {name}, got none; build the engine again"
+                )
 
 
 def _refuse_unlisted_artifacts(root: Path, manifest: Manifest) -> None:

@@ -3,56 +3,21 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    JsonValue,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, FiniteFloat, JsonValue, ValidationError, model_validator
 
 from capgan_edge.errors import ArtifactError
+from capgan_edge.runtime.card import RobustnessCard, SuspicionThreshold
+from capgan_edge.runtime.fields import Count, Date, Listed, Name, Precision, Record, Sha256
 
 MANIFEST = "manifest.json"
 """Its name in the bundle."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised by every change that an older reader would misread."""
 
-T = TypeVar("T")
-Precision = Literal["fp32", "fp16", "int8"]
-Listed = Annotated[tuple[T, ...], Field(strict=False)]
-"""A JSON list, kept as a tuple; Python callers may pass either."""
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0)]
 
-
-def _printable(text: str) -> str:
-    if not text or not text.isprintable():
-        raise ValueError("expected printable text on one line")
-    return text
-
-
-def _iso_date(text: str) -> str:
-    datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return text
-
-
-Name = Annotated[str, AfterValidator(_printable)]
-"""Printed to terminals: no control characters, not empty."""
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-
-class InputContract(_Record):
+class InputContract(Record):
     """What the graph's input `frames` takes; N is free."""
 
     height: int = Field(ge=1)
@@ -64,7 +29,7 @@ class InputContract(_Record):
     channels: Literal["RGB"] = "RGB"
 
 
-class OutputSpec(_Record):
+class OutputSpec(Record):
     """One output of the graph; a name in `shape` is a free dimension."""
 
     name: Literal["logits", "suspicion", "purified", "raw_logits"]
@@ -72,21 +37,57 @@ class OutputSpec(_Record):
     shape: Listed[int | str]
 
 
-class FileRecord(_Record):
+class FileRecord(Record):
     """One file of the bundle, exactly."""
 
     sha256: Sha256
     size_bytes: Count
 
 
-class ArtifactRecord(_Record):
+class CalibrationIdentity(Record):
+    """The frames that INT8 ranges come from, and how the ranges were drawn from them."""
+
+    data: Name
+    mixture: dict[Name, FiniteFloat]
+    """Share of each kind (`clean`, `adversarial`, `adversarial-end-to-end`, `purified`); they add up to 1."""
+    n: Count
+    seed: int
+    attack: dict[str, JsonValue]
+    """Settings of the attack; empty where no frame was attacked."""
+    sha256: Sha256
+    """Of the frames, in their order."""
+    method: Name
+    """`minmax`, `percentile` or `entropy`."""
+
+
+class ArtifactRecord(Record):
     """One fused graph: its precision is in the graph."""
 
     precision: Precision
     opset: int = Field(ge=1)
+    source_sha256: Sha256 | None = None
+    """The graph that it was made from; None where it was exported."""
+    settings: dict[str, JsonValue] = {}
+    """How it was made: what stayed in a higher precision and why, the converter and its version."""
+    calibration: CalibrationIdentity | None = None
 
 
-class PurifierIdentity(_Record):
+class EngineRecord(Record):
+    """One compiled engine, a pure plan under `engines/`; its sidecar holds the whole story."""
+
+    precision: Precision
+    sidecar: Name
+    """The JSON file beside it, named in `files` too."""
+    source_sha256: Sha256
+    """The graph that was compiled."""
+    flavour: Name
+    """`tensorrt` or `tensorrt_rtx`."""
+    version: Name
+    targets: Listed[Name]
+    """`sm_86` and the like; empty where the engine is for the machine that built it."""
+
+
+class PurifierIdentity(Record):
     """Which purifier was fused: the hash is of its weights file."""
 
     name: Name
@@ -98,7 +99,7 @@ class PurifierIdentity(_Record):
     parameters: Count
 
 
-class VictimIdentity(_Record):
+class VictimIdentity(Record):
     """Which classifier was fused; counts are None where it came as a file that cannot be counted."""
 
     name: Name
@@ -107,7 +108,7 @@ class VictimIdentity(_Record):
     parameters: Count | None = None
 
 
-class ParityRecord(_Record):
+class ParityRecord(Record):
     """How far an artifact's outputs are from the reference's on the same frames."""
 
     artifact: Name
@@ -124,7 +125,7 @@ class ParityRecord(_Record):
     passed: bool
 
 
-class Figure(_Record):
+class Figure(Record):
     """One number measured on what was exported, with all that is needed to measure it again."""
 
     name: Name
@@ -139,12 +140,11 @@ class Figure(_Record):
     """Low and high end of the 95 % interval, in `unit`."""
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """`manifest.json`. A manifest not yet written has no `files`: `write_bundle` fills them in."""
 
-    schema_version: Literal[1] = 1
-    created: Annotated[str, AfterValidator(_iso_date)]
-    """ISO 8601 date or date and time."""
+    schema_version: Literal[1, 2] = 2
+    created: Date
     labels: Annotated[Listed[Name], Field(min_length=1)]
     """K names; the index of a name is its class."""
     input: InputContract
@@ -156,6 +156,11 @@ class Manifest(_Record):
     tools: dict[Name, Name]
     parity: Listed[ParityRecord] = ()
     figures: Listed[Figure] = ()
+    engines: dict[Name, EngineRecord] = {}
+    cards: Listed[RobustnessCard] = ()
+    """At most one an artifact or engine: the newest."""
+    thresholds: Listed[SuspicionThreshold] = ()
+    """At most one an artifact or engine, as above."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Manifest:

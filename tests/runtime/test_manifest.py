@@ -18,8 +18,8 @@ def test_a_manifest_survives_the_round_trip_through_json(make_manifest: Callable
 
 
 def test_a_newer_schema_names_its_version_and_the_remedy(make_manifest: Callable[..., Manifest]) -> None:
-    raw = json.loads(json_from_manifest(make_manifest())) | {"schema_version": 2, "novelty": {}}
-    with pytest.raises(ArtifactError, match=r"older, got 2, .*upgrade") as caught:
+    raw = json.loads(json_from_manifest(make_manifest())) | {"schema_version": 3, "novelty": {}}
+    with pytest.raises(ArtifactError, match=r"older, got 3, .*upgrade") as caught:
         manifest_from_json(json.dumps(raw).encode(), "bundle/manifest.json")
     assert "\n" not in str(caught.value)
 
