@@ -2,6 +2,8 @@
 
     python -m capgan_benchmarks.make_zoo signs-nano
     python -m capgan_benchmarks.make_zoo cifar10-nano        # data from $CAPGAN_EDGE_DATA
+    python -m capgan_benchmarks.make_zoo cifar10-nano --keep-victim    # a new purifier before the packaged victim
+    python -m capgan_benchmarks.make_zoo cifar10-nano --measure-only   # the packaged pair again, as it stands
 
 Each stage goes on where it was interrupted. Writes `benchmarks/results/accuracy-NAME_HARDWARE_DATE.json` and
 `capgan_edge/zoo/NAME/{weights.safetensors, card.json}` of the checkout that it runs in.
@@ -21,11 +23,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capgan_edge.errors import CapganError, ConfigError
-from capgan_edge.files import sha256_of_bytes, write_atomic, write_json
+from capgan_edge.files import make_folder, sha256_of_bytes, write_atomic, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from capgan_edge.training.recipes import Recipe
     from capgan_edge.zoo import Pair
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +41,8 @@ def main(
     num_images: Annotated[int | None, typer.Option(min=1, help="Test images (default: all).")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     fp32: Annotated[bool, typer.Option("--fp32", help="Attack in fp32, not in bf16 where the machine has it.")] = False,
+    keep_victim: Annotated[bool, typer.Option("--keep-victim", help="Train before the packaged victim.")] = False,
+    measure_only: Annotated[bool, typer.Option("--measure-only", help="Train nothing: measure the package.")] = False,
     package: Annotated[bool, typer.Option(help="Write weights and card, not only the record.")] = True,
 ) -> None:
     """Train (or resume) a recipe, measure the pair, package it."""
@@ -53,9 +58,18 @@ def main(
     if name not in RECIPES:
         raise ConfigError(f"expected a recipe among {', '.join(RECIPES)}, got {name!r}")
     run_path, recipe = runs / name, RECIPES[name]
-    if not is_finished(run_path / "purifier"):
-        train_recipe(name, run_path, is_resumed=run_path.exists())
-    tensors, card = packaged(name, run_path, asdict(recipe))
+    if measure_only:
+        tensors, card = kept(name)
+    else:
+        if keep_victim:
+            put_victim(name, run_path / "victim", recipe)
+        if not is_finished(run_path / "purifier"):
+            train_recipe(name, run_path, is_resumed=run_path.exists())
+        tensors, card = packaged(name, run_path, asdict(recipe))
+        if keep_victim:
+            kept_card = kept(name)[1]
+            card["recipe"]["victim"] = kept_card["recipe"]["victim"]
+            card["victim_from"] = {key: kept_card[key] for key in ("weights_sha256", "measured")}
     pair = pair_from(name, tensors, card)
     test = data.load(recipe.data, "test")
     record = measured(pair, test, num_images=num_images, num_end_to_end=num_end_to_end, seed=seed,
@@ -64,6 +78,7 @@ def main(
         ROOT / "benchmarks" / "results" / record_name(f"accuracy-{name}{'-fp32' if fp32 else ''}", record), record
     )
     if package:
+        card.pop("weights_sha256", None)
         write_package(name, tensors, card | {"figures": record["figures"], "measured": record["date"]})
 
 
@@ -92,6 +107,38 @@ def packaged(name: str, run_path: Path, recipe: dict[str, Any]) -> tuple[dict[st
         "command": f"python -m capgan_benchmarks.make_zoo {name}",
     }
     return tensors, card
+
+
+def kept(name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the card of the package as it stands."""
+    from capgan_edge import zoo
+    from capgan_edge.training.checkpoint import load_tensors
+
+    card = zoo.card(name)
+    return load_tensors(zoo.FOLDER / name / zoo.WEIGHTS, sha256=card["weights_sha256"]), card
+
+
+def put_victim(name: str, run_path: Path, recipe: Recipe) -> None:
+    """Lay the packaged victim where its recipe's run would be, finished, with the log that the card kept."""
+    from capgan_edge.training.checkpoint import Checkpoint, save_checkpoint
+    from capgan_edge.training.runs import is_finished, mark_finished
+
+    if is_finished(run_path):
+        return
+    make_folder(run_path)
+    tensors, card = kept(name)
+    facts = card["training"]["victim"]
+    state = {"config": card["recipe"]["victim"], "class_names": card["labels"], "data": recipe.data,
+             "size_px": card["size_px"], "row": facts["log"][-1]}  # fmt: skip
+    victim = {key: tensor for key, tensor in tensors.items() if key.split(".")[0] == "victim"}
+    save_checkpoint(run_path, Checkpoint(kind="victim", epoch=facts["epochs"], tensors=victim, state=state),
+                    is_best=True)  # fmt: skip
+    with (run_path / "log.csv").open("w", newline="") as file:
+        columns = list(dict.fromkeys(column for row in facts["log"] for column in row))
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(facts["log"])
+    mark_finished(run_path, "victim", facts["epochs"])
 
 
 def training_facts(run_path: Path) -> dict[str, Any]:

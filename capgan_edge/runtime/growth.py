@@ -64,6 +64,6 @@ def _lock(root: Path) -> int:
             ) from None
         except OSError as error:
             raise ArtifactError(
-                f"expected to lock the bundle {root}, but: {error.strerror or error}; check the path and its permissions"
+                f"expected to lock the bundle {root}, but: {error.strerror or error}; check its path and permissions"
             ) from error
         os.close(descriptor)  # another writer has put a new bundle there in the meantime

@@ -67,7 +67,7 @@ class ArtifactRecord(Record):
     opset: int = Field(ge=1)
     source_sha256: Sha256 | None = None
     """The graph that it was made from; None where it was exported."""
-    settings: dict[str, JsonValue] = {}
+    settings: dict[str, JsonValue] = Field(default={})
     """How it was made: what stayed in a higher precision and why, the converter and its version."""
     calibration: CalibrationIdentity | None = None
 
@@ -149,14 +149,14 @@ class Manifest(Record):
     """K names; the index of a name is its class."""
     input: InputContract
     outputs: Listed[OutputSpec]
-    files: dict[Name, FileRecord] = {}
+    files: dict[Name, FileRecord] = Field(default={})
     artifacts: Annotated[dict[Name, ArtifactRecord], Field(min_length=1)]
     purifier: PurifierIdentity
     victim: VictimIdentity
     tools: dict[Name, Name]
     parity: Listed[ParityRecord] = ()
     figures: Listed[Figure] = ()
-    engines: dict[Name, EngineRecord] = {}
+    engines: dict[Name, EngineRecord] = Field(default={})
     cards: Listed[RobustnessCard] = ()
     """At most one an artifact or engine: the newest."""
     thresholds: Listed[SuspicionThreshold] = ()

@@ -1,9 +1,11 @@
 """CAP-GAN itself: the four networks and one step of training (Section III and Figure 4 of the paper).
 
 Names follow the paper: x clean, a adversarial, A2C = T_AC(a), C2A = T_CA(x), C2C = T_AC(x), A2A = T_CA(a),
-C2A2C = T_AC(C2A), A2C2A = T_CA(A2C). Passes that need the same network are one call: T_AC on [a; x], then on C2A;
-T_CA on [x; a], then on A2C; the frozen victim f on all six fakes at once.
-Where the preset has BatchNorm, the two halves of such a pair share their batch statistics.
+C2A2C = T_AC(C2A), A2C2A = T_CA(A2C). Passes that need the same network are one call: T_CA on [x; a], then T_AC on
+[a; x; C2A], then T_CA on A2C; the frozen victim f on all six fakes at once.
+Where the preset has BatchNorm, that one call of T_AC is what makes it work: the running statistics that ship are those
+of the batches that it was trained on. A call on C2A alone pulls them to another mixture of the two domains, and the
+purifier of the training is not the one that is deployed: within an epoch it no longer purifies.
 Shapes: B batch, C channel, H height, W width, J pooled views, K classes.
 """
 
@@ -94,17 +96,18 @@ class CapGan:
     def _translator_losses(self, pair: Pair) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         w, (x, a, z_x) = self.config.weights, pair
         with self.fabric.autocast():
-            ac = self.t_ac.translate(torch.cat([a, x]))
             ca = self.t_ca.translate(torch.cat([x, a]))
-            (a2c, c2c), (c2a, a2a) = ac.image_BCHW.chunk(2), ca.image_BCHW.chunk(2)
-            c2a2c, a2c2a = self.t_ac(c2a), self.t_ca(a2c)
+            c2a, a2a = ca.image_BCHW.chunk(2)
+            ac = self.t_ac.translate(torch.cat([a, x, c2a]))
+            a2c, c2c, c2a2c = ac.image_BCHW.chunk(3)
+            a2c2a = self.t_ca(a2c)
             with torch.no_grad():
                 z_a = self.victim(a)
             logits_6BK = self.victim(torch.cat([a2c, c2c, c2a2c, c2a, a2a, a2c2a]))
             judged_c, judged_a = self.d_c(a2c), self.d_a(c2a)
         fakes_FBK = torch.stack(logits_6BK.chunk(6))
         (gan_c, cam_c), (gan_a, cam_a) = towards(judged_c, 1.0), towards(judged_a, 1.0)
-        eta_ac_a, eta_ac_x = ac.domain_logits_BJ.chunk(2)
+        eta_ac_a, eta_ac_x, _ = ac.domain_logits_BJ.chunk(3)
         eta_ca_x, eta_ca_a = ca.domain_logits_BJ.chunk(2)
         losses = {
             "gan": gan_c + gan_a,

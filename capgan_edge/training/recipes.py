@@ -42,16 +42,15 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             data="signs",
             victim=VictimConfig(epochs=8, is_mirrored=False, num_held_out=500),
             preset="nano",
-            purifier=CapGanConfig(epochs=3, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
+            purifier=CapGanConfig(epochs=6, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
                                   is_mirrored=False, num_held_out=500),
         ),
-        # The semantic stage alone: one epoch of the whole loss behind it, with an inverse that had learned nothing yet,
-        # undid the purifier (benchmarks/results/training-cifar10-nano-with-cycle_*.json).
+        # Three epochs of the semantic stage, then three of the whole loss: cycle, GAN and all.
         "cifar10-nano": Recipe(
             data="cifar10-jpeg",
             victim=VictimConfig(epochs=30, small_crop_epochs=14),
             preset="nano",
-            purifier=CapGanConfig(epochs=2, semantic_epochs=2, learning_rate=2e-3, schedule="one-cycle", ndf=16),
+            purifier=CapGanConfig(epochs=6, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16),
         ),
     }
 )  # fmt: skip
