@@ -89,10 +89,10 @@ def purifier_command(
     out: Out = Path("runs/purifier"),
     preset: Annotated[str, typer.Option(help="paper, small or nano.")] = "nano",
     weights: Annotated[Weights, typer.Option(help="Inner weights of identity and cycle: 1, or 10.")] = Weights.paper,
-    epochs: Annotated[int, typer.Option(min=1, help="All epochs; the paper trains 200.")] = 4,
+    epochs: Annotated[int, typer.Option(min=1, help="All epochs; the paper trains 200.")] = 6,
     semantic_epochs: Annotated[
-        int, typer.Option(min=0, help="First epochs without cycle and GAN; the paper has none.")
-    ] = 4,
+        int | None, typer.Option(min=0, help="First epochs without cycle and GAN (default: half); the paper has none.")
+    ] = None,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak rate of Adam; the paper's is 1e-4.")] = 2e-3,
     schedule: Annotated[str, typer.Option(help="one-cycle, cosine (the paper's) or steps.")] = "one-cycle",
     batch_size: BatchSize = 128,
@@ -106,7 +106,8 @@ def purifier_command(
     """Train CAP-GAN's purifier before a frozen victim."""
     from capgan_edge.training.start import cap_gan_config, is_mirrored, start_purifier
 
-    config = cap_gan_config(preset, weights.value, epochs=epochs, semantic_epochs=semantic_epochs, schedule=schedule,
+    first = epochs // 2 if semantic_epochs is None else semantic_epochs
+    config = cap_gan_config(preset, weights.value, epochs=epochs, semantic_epochs=first, schedule=schedule,
                             learning_rate=learning_rate, batch_size=batch_size,
                             is_mirrored=is_mirrored(mirror, data), seed=seed)  # fmt: skip
     summary = start_purifier(config, preset, victim, victim_state, data, out, devices=devices, is_resumed=resume,

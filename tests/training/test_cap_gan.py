@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -166,3 +167,21 @@ def test_a_gradient_norm_limits_the_gradient_of_each_network(tiny_victim: Simple
             torch.stack([p.grad.norm() for p in network.parameters() if p.grad is not None])
         )
         assert norm.item() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_the_statistics_that_ship_are_of_the_batches_that_were_trained_on(fabric: Fabric) -> None:
+    """A second call of T_AC in a step, on one domain alone, would move its running statistics to another mixture."""
+    torch.manual_seed(1)
+    victim = SimpleResNet(3, units_per_stage=1).eval().requires_grad_(False)
+    gan = CapGan(replace(SHAPE, norm="batch"), CapGanConfig(batch_size=3, ndf=3, learning_rate=1e-9), victim, fabric)
+    norm = gan.t_ac.stem.norm
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.momentum = 1.0
+    pair = make_pair(gan)
+    gan.step(pair)
+    assert int(norm.num_batches_tracked) == 1
+    with torch.no_grad():
+        c2a_BCHW = gan.t_ca(torch.cat([pair.x_BCHW, pair.a_BCHW]))[: len(pair.x_BCHW)]
+        seen = torch.cat([pair.a_BCHW, pair.x_BCHW, c2a_BCHW])
+        mean_C = gan.t_ac.stem.conv(2 * seen - 1).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(norm.running_mean, mean_C, rtol=1e-3, atol=1e-3)
