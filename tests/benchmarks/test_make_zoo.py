@@ -1,0 +1,27 @@
+"""The packaged pairs can be taken up again: the victim for a new purifier, the whole package for new figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from capgan_benchmarks.make_zoo import kept, pair_from, put_victim, training_facts
+from capgan_edge import zoo
+from capgan_edge.training.recipes import RECIPES
+from capgan_edge.training.runs import is_finished, load_victim_run, victim_state
+
+
+def test_the_packaged_victim_becomes_a_finished_run_with_its_log(tmp_path: Path) -> None:
+    put_victim("signs-nano", tmp_path / "victim", RECIPES["signs-nano"])
+    assert is_finished(tmp_path / "victim")
+    pair = zoo.load("signs-nano")
+    assert victim_state(load_victim_run(tmp_path / "victim")) == victim_state(pair.victim)
+    assert training_facts(tmp_path / "victim") == pair.card["training"]["victim"]
+
+
+def test_a_package_measured_again_is_the_package() -> None:
+    tensors, card = kept("signs-nano")
+    again, pair = pair_from("signs-nano", tensors, card), zoo.load("signs-nano")
+    x_BCHW = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(again.victim(again.purifier(x_BCHW)), pair.victim(pair.purifier(x_BCHW)), rtol=0, atol=0)
