@@ -29,6 +29,8 @@ class Variant:
     model_bytes: bytes
     made: dict[str, Any]
     """Precision, calibration set, method, what stayed out."""
+    run_bytes: bytes | None = None
+    """What ONNX Runtime is given instead: on a CPU it computes FP16 graphs in FP32, unless every value is rounded."""
 
 
 def scored(variant: Variant, sets: Sequence[AttackedSet], reference: dict[str, NDArray[np.int64]]) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def scored(variant: Variant, sets: Sequence[AttackedSet], reference: dict[str, N
     that `lost` (right in FP32, wrong here) and `won` (the reverse) say what the precision alone did.
     """
     rows = []
-    with OrtRunner(variant.model_bytes) as runner:
+    with OrtRunner(variant.run_bytes or variant.model_bytes) as runner:
         for each in sets:
             predicted_N, wanted_N = labels_of(runner, each.frames_NHWC), reference[each.title]
             is_right_N, was_right_N = predicted_N == each.labels_N, wanted_N == each.labels_N

@@ -1,0 +1,1 @@
+"""Precision passes: from the FP32 graph to graphs with other types inside, and the probe that they stay finite."""
