@@ -15,6 +15,7 @@ import capgan_edge
 HEAVY = ("torch", "onnx", "onnxscript", "onnxruntime", "PIL", "tensorrt", "tensorrt_rtx", "cv2", "matplotlib",
          "lightning_fabric", "safetensors")  # fmt: skip
 PARTS = ("capgan_edge.runtime.command", "capgan_edge.training.command", "capgan_export.command",
+         "capgan_calibration.command", "capgan_export.engine.engine_command", "capgan_edge.doctor.command",
          "capgan_benchmarks.command")  # fmt: skip
 """The modules that bring commands, as pyproject.toml names them."""
 
@@ -52,7 +53,7 @@ sys.exit(main(["--help"], [EntryPoint(name, name + ":app", GROUP) for name in {P
 """
     said = _run(code)
     assert "Not available" not in said
-    for command in ("train", "export", "verify", "inspect", "classify", "demo"):
+    for command in ("train", "export", "verify", "inspect", "classify", "demo", "calibrate", "build-engine", "doctor"):
         assert command in said
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from capgan_edge.runtime.bundle import Bundle
-from capgan_edge.runtime.manifest import Figure, ParityRecord
+from capgan_edge.runtime.card import RobustnessCard, SuspicionThreshold
+from capgan_edge.runtime.manifest import EngineRecord, Figure, Manifest, ParityRecord
+
+
+def inspect_bundle(path: Path, *, is_json: bool) -> None:
+    """Verify the bundle at `path` and say what is in it."""
+    bundle = Bundle.open(path)
+    if is_json:
+        typer.echo(json.dumps(describe_bundle(bundle), indent=2, allow_nan=False))
+    else:
+        print_bundle(bundle, Console())
 
 
 def describe_bundle(bundle: Bundle) -> dict[str, Any]:
@@ -24,7 +37,7 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
 
 
 def print_bundle(bundle: Bundle, console: Console) -> None:
-    """Print the bundle for people: identity, files, parity, figures."""
+    """Print the bundle for people: identity, files, engines, cards, thresholds, parity, figures."""
     _print_identity(bundle, console)
     manifest = bundle.manifest
     files = _table("files (every size and sha256 verified)", "name", "precision", "opset", "bytes", "sha256")
@@ -33,6 +46,8 @@ def print_bundle(bundle: Bundle, console: Console) -> None:
         kind = ("", "") if artifact is None else (artifact.precision, str(artifact.opset))
         files.add_row(Text(name), *kind, f"{record.size_bytes:,}", record.sha256[:16])
     console.print(files)
+    _print_engines(manifest, console)
+    _print_cards(manifest, console)
     parity = _table("parity", "artifact", "against", "frames", "n", "seed", "max |logit|", "top-1 agrees", "passed")
     for check in manifest.parity:
         parity.add_row(*_parity_row(check))
@@ -59,6 +74,46 @@ def _print_identity(bundle: Bundle, console: Console) -> None:
     for name, value in facts.items():
         table.add_row(Text(name, style="bold"), Text(value))
     console.print(table)
+
+
+def _print_engines(manifest: Manifest, console: Console) -> None:
+    engines = _table("engines", "name", "precision", "built by", "targets", "of the graph")
+    for name, engine in manifest.engines.items():
+        targets = ", ".join(engine.targets) or "the machine that built it"
+        built_by = f"{engine.flavour} {engine.version}"
+        engines.add_row(Text(name), engine.precision, Text(built_by), Text(targets), _source_of(engine, manifest))
+    console.print(engines if manifest.engines else "engines: none")
+
+
+def _source_of(engine: EngineRecord, manifest: Manifest) -> Text:
+    """Name the graph that an engine was built from, by its hash: the graph may have been replaced since."""
+    names = (name for name in manifest.artifacts if manifest.files[name].sha256 == engine.source_sha256)
+    return Text(next(names, "OLDER than those here: build it again"))
+
+
+def _print_cards(manifest: Manifest, console: Console) -> None:
+    cards = _table("robustness cards", "artifact", "of these bytes", "made", "data", "device", "checks", "passed")
+    for card in manifest.cards:
+        held = [check.passed for check in card.checks]
+        texts = [Text(text) for text in (card.created, card.data, card.device)]
+        cards.add_row(Text(card.artifact), _is_of(card, manifest), *texts, f"{sum(held)} of {len(held)} passed",
+                      "yes" if card.passed else "NO")  # fmt: skip
+    console.print(cards if manifest.cards else "robustness cards: none")
+    columns = ("artifact", "of these bytes", "threshold", "false alarms asked", "measured", "n", "data")
+    thresholds = _table("suspicion thresholds", *columns)
+    for held_to in manifest.thresholds:
+        rates = (f"{held_to.threshold:.4f}", *(f"{100 * rate:.2f} %" for rate in _rates(held_to)), str(held_to.n))
+        thresholds.add_row(Text(held_to.artifact), _is_of(held_to, manifest), *rates, Text(held_to.data))
+    console.print(thresholds if manifest.thresholds else "suspicion thresholds: none")
+
+
+def _is_of(record: RobustnessCard | SuspicionThreshold, manifest: Manifest) -> str:
+    file = manifest.files.get(record.artifact)
+    return "yes" if file is not None and file.sha256 == record.artifact_sha256 else "NO"
+
+
+def _rates(threshold: SuspicionThreshold) -> tuple[float, float]:
+    return threshold.false_alarm_rate, threshold.measured_rate
 
 
 def _cost(macs: int | None, parameters: int | None) -> str:

@@ -1,0 +1,1 @@
+"""From a graph of a bundle to a TensorRT engine beside it."""

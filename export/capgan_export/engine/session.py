@@ -1,0 +1,176 @@
+"""What the command `build-engine` does: find TensorRT, make the graph where it is missing, compile, say what came."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
+
+from capgan_edge.errors import ArtifactError, ConfigError
+from capgan_edge.runtime.bundle import Bundle
+from capgan_edge.runtime.fields import Precision
+from capgan_edge.runtime.sidecar import EngineSidecar
+from capgan_export.engine.adding import AddedEngine, add_engine
+from capgan_export.engine.config import EngineConfig
+from capgan_export.engine.door import open_door
+from capgan_export.engine.progress import Progress as Report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineRequest:
+    """What the user asked of `build-engine`."""
+
+    bundle: Path
+    config: EngineConfig
+    flavour: str | None = None
+    images: str | None = None
+    """To calibrate on, where the INT8 graph is not there yet."""
+    overwrite: bool = False
+
+
+def precision_of(chosen: Mapping[str, bool]) -> Precision:
+    """Return the one precision that was chosen.
+
+    Raises:
+        ConfigError: none, or several.
+    """
+    names = [name for name, is_chosen in chosen.items() if is_chosen]
+    if len(names) != 1:
+        came = " and ".join(f"--{name}" for name in names) or "none"
+        raise ConfigError(
+            f"expected one of --fp32, --fp16 and --int8, got {came}; --fp16 is what most GPUs are fastest in"
+        )
+    return cast("Precision", names[0])
+
+
+def run_build(request: EngineRequest, *, is_json: bool) -> AddedEngine:
+    """Build the engine, with progress for people on stderr and the result on stdout."""
+    from rich.console import Console
+
+    console = Console(stderr=True, soft_wrap=True)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
+    door = open_door(request.flavour)
+    door.refuse(request.config)
+    make_graph(request, say)
+    if request.config.precision == "int8" and door.flavour == "tensorrt_rtx":
+        say("note: TensorRT-RTX lists no INT8 convolution, so that FP16 may well be faster: measure both")
+    with build_bar(console) as report:
+        added = add_engine(request.bundle, request.config, overwrite=request.overwrite, door=door, say=say,
+                           progress=report)  # fmt: skip
+    for warning in added.warnings:
+        say(f"TensorRT warns: {warning}")
+    if is_json:
+        typer.echo(json.dumps(_facts(added), indent=2, allow_nan=False))
+    else:
+        _print(added)
+    return added
+
+
+def make_graph(request: EngineRequest, say: Say) -> None:
+    """Make the graph that is to be compiled, where the bundle has none of its precision.
+
+    Raises:
+        ArtifactError: it is INT8, which needs images to calibrate on, or calibrating on them failed.
+        ConfigError: images were given that nothing would be done with.
+    """
+    precision = request.config.precision
+    is_there = precision in Bundle.open(request.bundle).precisions
+    if request.images is not None and (precision != "int8" or is_there):
+        why = "the bundle has its INT8 graph" if precision == "int8" else f"{precision} needs no calibration"
+        raise ConfigError(
+            f"expected --images only to make an INT8 graph that is missing, got it although {why}; leave it out, or "
+            f"make that graph again: capgan-edge calibrate {request.bundle} --images {request.images} --force"
+        )
+    if is_there:
+        return
+    if precision == "fp16":
+        from capgan_export.precision.adding import add_fp16
+
+        add_fp16(request.bundle, frames=None, overwrite=False, say=say)
+    elif precision == "int8":
+        _calibrate(request.bundle, request.images, say)
+
+
+def _calibrate(bundle: Path, images: str | None, say: Say) -> None:
+    """Run `calibrate` in its own process: export stands below calibration, and its memory is free for the build."""
+    if images is None:
+        raise ArtifactError(
+            f"{bundle}: expected a graph in int8, got none, since its ranges come from images; run capgan-edge "
+            f"calibrate {bundle} --images DIR first, or pass --images DIR here"
+        )
+    words = ["calibrate", str(bundle), "--images", images]
+    said = f"capgan-edge {shlex.join(words)}"
+    say(f"running {said}")
+    refusal = "it said nothing"
+    command = [sys.executable, "-m", "capgan_edge.cli", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("error: "):
+                refusal = line.removeprefix("error: ").strip()
+            else:
+                say(line.rstrip())
+    if process.returncode != 0:
+        raise ArtifactError(
+            f"expected {said} to make the INT8 graph, but: {refusal}; run it by itself until it succeeds"
+        )
+
+
+def _facts(added: AddedEngine) -> dict[str, Any]:
+    return {
+        "bundle": str(added.bundle.path),
+        "engine": added.name,
+        "kept": added.is_kept,
+        "sidecar": added.sidecar.model_dump(mode="json"),
+        "warnings": list(added.warnings),
+    }
+
+
+def _print(added: AddedEngine) -> None:
+    path, sidecar = added.bundle.path / added.name, added.sidecar
+    if added.is_kept:
+        typer.echo(f"kept {path}, which is what was asked for (--force builds it again)")
+        return
+    targets = ", ".join(sidecar.targets) or "this machine"
+    typer.echo(f"wrote {path}: {sidecar.size_bytes:,} bytes, {sidecar.precision}, for {targets}, batches of "
+               f"{sidecar.profile}, in {sidecar.seconds:.1f} s")  # fmt: skip
+    typer.echo(said_counts(sidecar))
+    typer.echo(f"next, on the device: capgan-edge verify {added.bundle.path} --artifact {added.name}")
+
+
+def said_counts(sidecar: EngineSidecar) -> str:
+    """Say how many layers there are, and of the engine's own only where they could be counted."""
+    if sidecar.num_layers is None:
+        return f"{sidecar.num_network_layers} layers as parsed; the engine's own are counted where a GPU can open it"
+    casts = "" if sidecar.num_casts is None else f", {sidecar.num_casts} casts and {sidecar.num_reformats} reformats"
+    return f"{sidecar.num_network_layers} layers as parsed, {sidecar.num_layers} in the engine{casts}"
+
+
+@contextlib.contextmanager
+def build_bar(console: Console) -> Iterator[Report | None]:
+    """Show how far the build is, where a person looks on."""
+    if not console.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=1.0)
+        yield lambda phase, share: progress.update(task, completed=share, description=phase)
