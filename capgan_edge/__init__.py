@@ -26,23 +26,33 @@ def load(
     backend: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
+    allow_host_code: bool = False,
+    require_card: bool = False,
 ) -> Classifier:
     """Verify a bundle and return a classifier that purifies and classifies frames with it.
 
     Args:
         bundle: the directory that `capgan-edge export` wrote.
-        backend: `cpu`, `cuda`, or `auto` (CUDA where it really loads, else the CPU; `classifier.backend_reason` says).
-        precision: `fp32`, `fp16`, `int8`, or `auto` (fp32 where the bundle has it).
+        backend: `tensorrt` (an engine of the bundle, never anything else), `cuda`, `cpu`, or `auto`: an engine that
+            loads here, else CUDA where it really loads, else the CPU; `classifier.backend_reason` says which and why.
+        precision: `fp32`, `fp16`, `int8`, or `auto`: an engine in fp16 or else fp32 (int8 only where the bundle has no
+            other engine), else the fp32 graph where the bundle has it.
         threads: CPU threads of one call; None leaves it to ONNX Runtime.
+        allow_host_code: run the code that an engine built with `--version-compatible` brings along. Only for engines
+            that you trust like a program.
+        require_card: refuse an artifact that has not passed `capgan-edge verify`, robustness and all; without it
+            `classifier.describe()["card_warning"]` says what is missing.
 
     Raises:
-        ArtifactError: the bundle is missing, changed, of a newer schema, or lacks this precision.
+        ArtifactError: the bundle is missing, changed, of a newer schema, or lacks this precision; with `tensorrt`, no
+            engine of it runs here; with `require_card`, there is no passing card.
         ConfigError: an unknown backend or precision, or a backend that this machine does not offer.
         MissingDependencyError: ONNX Runtime is not installed.
     """
     from capgan_edge.runtime.loading import load_classifier
 
-    return load_classifier(Path(bundle), backend=backend, precision=precision, threads=threads)
+    return load_classifier(Path(bundle), backend=backend, precision=precision, threads=threads,
+                           allow_host_code=allow_host_code, require_card=require_card)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

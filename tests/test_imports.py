@@ -13,7 +13,7 @@ import pytest
 import capgan_edge
 
 HEAVY = ("torch", "onnx", "onnxscript", "onnxruntime", "PIL", "tensorrt", "tensorrt_rtx", "cv2", "matplotlib",
-         "lightning_fabric", "safetensors")  # fmt: skip
+         "lightning_fabric", "safetensors", "pycuda")  # fmt: skip
 PARTS = ("capgan_edge.runtime.command", "capgan_edge.training.command", "capgan_export.command",
          "capgan_calibration.command", "capgan_export.engine.engine_command", "capgan_edge.doctor.command",
          "capgan_benchmarks.command")  # fmt: skip

@@ -158,7 +158,7 @@ def test_a_classifier_describes_itself(classifier: Classifier, shared_bundle: Bu
 
 
 def test_bad_options_are_refused_in_one_line(shared_bundle: Bundle, make_model: Callable[..., bytes]) -> None:
-    with pytest.raises(ConfigError, match="auto, cpu, cuda, got 'npu'"):
+    with pytest.raises(ConfigError, match="auto, tensorrt, cuda, cpu, got 'npu'"):
         capgan_edge.load(shared_bundle.path, backend="npu")
     with pytest.raises(ArtifactError, match="this bundle has fp32"):
         capgan_edge.load(shared_bundle.path, precision="fp16")

@@ -11,8 +11,7 @@ import onnx
 import pytest
 
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError, InputError
-from capgan_edge.runtime.backends import open_runner
-from capgan_edge.runtime.ort import CPU, CUDA, OrtRunner, available_providers
+from capgan_edge.runtime.ort import CPU, OrtRunner
 from capgan_edge.runtime.runner import Runner
 
 ModelFactory = Callable[..., bytes]
@@ -109,28 +108,3 @@ def test_a_closed_runner_refuses_calls(make_model: ModelFactory) -> None:
     runner.close()
     with pytest.raises(CapganError, match="closed"):
         runner(np.zeros((1, 8, 8, 3), np.uint8))
-
-
-def test_backends_say_which_was_chosen_and_why(make_model: ModelFactory) -> None:
-    assert open_runner(make_model(), backend="cpu")[1] == "cpu: asked for"
-    runner, reason = open_runner(make_model(), offered=(CPU,))
-    assert runner.providers == (CPU,)
-    assert reason == f"cpu: this onnxruntime offers no {CUDA}"
-    with pytest.raises(ConfigError, match="auto, cpu, cuda, got 'tpu'"):
-        open_runner(make_model(), backend="tpu")
-
-
-@pytest.mark.skipif(CUDA in available_providers(), reason="needs an onnxruntime without CUDA")
-def test_cuda_that_does_not_load_is_an_error_when_asked_for_and_the_cpu_with_a_reason_when_not(
-    make_model: ModelFactory,
-) -> None:
-    with pytest.raises(ConfigError, match=f"got {CUDA}"):
-        open_runner(make_model(), backend="cuda")
-    runner, reason = open_runner(make_model(), offered=(CUDA, CPU))
-    assert runner.providers == (CPU,)
-    assert reason.startswith(f"cpu: {CUDA} is offered but did not load (")
-
-
-def test_a_broken_graph_is_an_error_also_where_cuda_was_tried_first() -> None:
-    with pytest.raises(ArtifactError, match="expected an ONNX model"):
-        open_runner(b"junk", offered=(CUDA, CPU))

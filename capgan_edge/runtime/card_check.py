@@ -1,0 +1,52 @@
+"""Whether an artifact has a robustness card that holds for its very bytes; cards of other bytes do not count."""
+
+from __future__ import annotations
+
+from capgan_edge.errors import ArtifactError
+from capgan_edge.runtime.card import RobustnessCard, SuspicionThreshold
+from capgan_edge.runtime.manifest import Manifest
+
+
+def card_of(manifest: Manifest, artifact: str) -> RobustnessCard | None:
+    """Return the card of a graph or an engine; None where there is none, or one of other bytes."""
+    held = [card for card in manifest.cards if card.artifact == artifact]
+    sha256 = manifest.files[artifact].sha256
+    return next((card for card in held if card.artifact_sha256 == sha256), None)
+
+
+def threshold_of(manifest: Manifest, artifact: str) -> SuspicionThreshold | None:
+    """Return the suspicion threshold of a graph or an engine; None where there is none, or one of other bytes."""
+    held = [threshold for threshold in manifest.thresholds if threshold.artifact == artifact]
+    sha256 = manifest.files[artifact].sha256
+    return next((threshold for threshold in held if threshold.artifact_sha256 == sha256), None)
+
+
+def card_warning(manifest: Manifest, artifact: str) -> str | None:
+    """Return one line on what an artifact lacks; None where its card passed, robustness and all."""
+    card = card_of(manifest, artifact)
+    if card is None:
+        has_other = any(other.artifact == artifact for other in manifest.cards)
+        came = "one of other bytes" if has_other else "none"
+        return f"{artifact}: expected a passing robustness card, got {came}; make one with capgan-edge verify"
+    failed = [check.name for check in card.checks if not check.passed]
+    if failed or not card.passed:
+        came = f"a failed one ({', '.join(failed) or 'by its own verdict'})"
+        return f"{artifact}: expected a passing robustness card, got {came}; use another precision, or build it again"
+    if not any(check.kind == "robustness" for check in card.checks):
+        return (
+            f"{artifact}: expected a robustness card with an attack on it, got one without; "
+            "verify it again with gates that name attacks"
+        )
+    return None
+
+
+def require_card(manifest: Manifest, artifact: str) -> RobustnessCard:
+    """Return the passing card of an artifact.
+
+    Raises:
+        ArtifactError: it has none; says why.
+    """
+    warning, card = card_warning(manifest, artifact), card_of(manifest, artifact)
+    if warning is not None or card is None:
+        raise ArtifactError(f"{warning}; or run it without --require-card")
+    return card

@@ -1,0 +1,77 @@
+"""Which robustness card counts: that of the very bytes, passed, and with an attack on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from capgan_edge.errors import ArtifactError
+from capgan_edge.runtime.card import CardCheck, RobustnessCard, SuspicionThreshold
+from capgan_edge.runtime.card_check import card_of, card_warning, require_card, threshold_of
+from capgan_edge.runtime.manifest import FileRecord, Manifest
+
+ManifestFactory = Callable[..., Manifest]
+NAME = "model.fp32.onnx"
+SHA256, OTHER = "1" * 64, "2" * 64
+
+
+def check(*, kind: Any = "robustness", passed: bool = True) -> CardCheck:
+    return CardCheck(name="loss of accuracy, FGSM on f", kind=kind, value=0.5, comparison="at most", limit=1.0,
+                     unit="points", n=500, passed=passed)  # fmt: skip
+
+
+def card(*checks: CardCheck, artifact: str = NAME, sha256: str = SHA256, passed: bool = True) -> RobustnessCard:
+    return RobustnessCard(artifact=artifact, artifact_sha256=sha256, against="tiny in torch", against_sha256="3" * 64,
+                          created="2026-11-23", data="signs/test", seed=0, device="a CPU", settings={}, checks=checks,
+                          passed=passed)  # fmt: skip
+
+
+def manifest_with(make_manifest: ManifestFactory, *cards: RobustnessCard, **changes: Any) -> Manifest:
+    return make_manifest(files={NAME: FileRecord(sha256=SHA256, size_bytes=1)}, cards=cards, **changes)
+
+
+class Case(NamedTuple):
+    name: str
+    cards: tuple[RobustnessCard, ...]
+    says: str | None
+
+
+CASES = [
+    Case("passed", (card(check()),), None),
+    Case("none", (), "got none"),
+    Case("of another artifact", (card(check(), artifact="model.int8.onnx"),), "got none"),
+    Case("of other bytes", (card(check(), sha256=OTHER),), "got one of other bytes"),
+    Case("of these bytes beside one of others", (card(check(), sha256=OTHER), card(check())), None),
+    Case("failed", (card(check(), check(passed=False), passed=False),), "got a failed one (loss of accuracy"),
+    Case("failed, and says that it passed", (card(check(passed=False)),), "got a failed one (loss of accuracy"),
+    Case("failed for no reason given", (card(check(), passed=False),), "got a failed one (by its own verdict)"),
+    Case("nothing was attacked", (card(check(kind="task")),), "an attack on it, got one without"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_card_counts_for_its_bytes_where_it_passed_and_was_attacked(
+    case: Case, make_manifest: ManifestFactory
+) -> None:
+    manifest = manifest_with(make_manifest, *case.cards)
+    warning = card_warning(manifest, NAME)
+    if case.says is None:
+        assert warning is None
+        assert require_card(manifest, NAME) == card_of(manifest, NAME)
+        return
+    assert warning is not None
+    assert case.says in warning
+    with pytest.raises(ArtifactError) as caught:
+        require_card(manifest, NAME)
+    assert case.says in str(caught.value)
+
+
+def test_a_threshold_counts_for_its_bytes_alone(make_manifest: ManifestFactory) -> None:
+    def threshold(sha256: str) -> SuspicionThreshold:
+        return SuspicionThreshold(artifact=NAME, artifact_sha256=sha256, threshold=0.5, false_alarm_rate=0.01,
+                                  measured_rate=0.02, n=400, seed=0, data="signs/test")  # fmt: skip
+
+    assert threshold_of(manifest_with(make_manifest, thresholds=(threshold(SHA256),)), NAME) == threshold(SHA256)
+    assert threshold_of(manifest_with(make_manifest, thresholds=(threshold(OTHER),)), NAME) is None
