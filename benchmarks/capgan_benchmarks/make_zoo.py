@@ -67,9 +67,7 @@ def main(
             train_recipe(name, run_path, is_resumed=run_path.exists())
         tensors, card = packaged(name, run_path, asdict(recipe))
         if keep_victim:
-            kept_card = kept(name)[1]
-            card["recipe"]["victim"] = kept_card["recipe"]["victim"]
-            card["victim_from"] = {key: kept_card[key] for key in ("weights_sha256", "measured")}
+            card = with_kept_victim(name, card)
     pair = pair_from(name, tensors, card)
     test = data.load(recipe.data, "test")
     record = measured(pair, test, num_images=num_images, num_end_to_end=num_end_to_end, seed=seed,
@@ -116,6 +114,14 @@ def kept(name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     card = zoo.card(name)
     return load_tensors(zoo.FOLDER / name / zoo.WEIGHTS, sha256=card["weights_sha256"]), card
+
+
+def with_kept_victim(name: str, card: dict[str, Any]) -> dict[str, Any]:
+    """Return the card of a new purifier before the packaged victim: its recipe is the one the victim was made by."""
+    old = kept(name)[1]
+    recipe = card["recipe"] | {"victim": old["recipe"]["victim"]}
+    origin = {key: old[key] for key in ("weights_sha256", "measured")}
+    return card | {"recipe": recipe, "victim_from": origin, "command": f"{card['command']} --keep-victim"}
 
 
 def put_victim(name: str, run_path: Path, recipe: Recipe) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from capgan_calibration.ranges import Method
 from capgan_edge.errors import CapganError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from capgan_edge.zoo import Pair
 
 MIXTURES = ("clean", "adversarial", "clean:1,adversarial:1", "purified", "clean:1,adversarial-end-to-end:1")
-METHODS = ("minmax", "percentile", "entropy")
+METHODS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
 
 
 def main(
@@ -143,7 +144,7 @@ def _by_modelopt(graph: bytes, held: CalibrationSet, environment: Path) -> Itera
     for method in ("max", "entropy"):
         made = {"precision": "int8", "by": f"nvidia-modelopt {version}",
                 "calibration": held.identity(method).model_dump()}  # fmt: skip
-        model_bytes = int8_by_modelopt(graph, held.frames_NHWC, method, environment)  # type: ignore[arg-type]
+        model_bytes = int8_by_modelopt(graph, held.frames_NHWC, method, environment)
         yield Variant(name=f"modelopt int8 {_mixture(held)} {method}", model_bytes=model_bytes, made=made)
 
 

@@ -1,1 +1,1 @@
-"""Calibration for INT8: sets of clean, attacked and purified frames. Empty until the quantiser lands."""
+"""Calibration for INT8: sets of clean, attacked and purified frames, ranges, Q/DQ, and sensitivity by robustness."""

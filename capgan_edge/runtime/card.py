@@ -25,7 +25,7 @@ class CardCheck(Record):
 
 
 class RobustnessCard(Record):
-    """The verdict on one artifact or engine, against the FP32 graph of the same bundle."""
+    """The verdict on one artifact or engine, against the FP32 twin: the torch pair it was made of."""
 
     artifact: Name
     artifact_sha256: Sha256

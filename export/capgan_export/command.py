@@ -45,14 +45,26 @@ def export(
 @app.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(help="A bundle that capgan-edge export wrote.")] = Path("bundle"),
-    against: Annotated[str | None, typer.Option(help="A run or a zoo name: measure parity with torch again.")] = None,
+    artifact: Annotated[
+        list[str] | None, typer.Option(help="Judge this one, e.g. model.int8.onnx; again for more.")
+    ] = None,
+    gates: Annotated[Path | None, typer.Option(help="TOML with other limits or attacks than the shipped ones.")] = None,
+    against: Annotated[str | None, typer.Option(help="The FP32 twin: a run or a zoo name; found by its hash.")] = None,
     victim: _Spec = None,
     victim_state: _State = None,
     data: _Data = None,
+    adversarial: Annotated[Path | None, typer.Option(help="A stored set to judge on; needs no torch.")] = None,
+    write_adversarial: Annotated[Path | None, typer.Option(help="Store the frames made from the twin here.")] = None,
+    false_alarms: Annotated[
+        float, typer.Option(min=0, max=1, help="Suspicion threshold: share of clean frames above it, in (0, 1).")
+    ] = 0.01,
+    write: Annotated[bool, typer.Option(help="Put cards and thresholds into the bundle's manifest.")] = True,
     is_json: _Json = False,
 ) -> None:
-    """Check a bundle. Exit 0: it passed; 1: a regression; 2: it could not be checked."""
-    from capgan_export.session import VerifyRequest, run_verify
+    """Hold a bundle to its gates, robustness among them. Exit 0: it passed; 1: a regression; 2: cannot be checked."""
+    from capgan_export.gate.session import VerifyRequest, run_verify
 
-    request = VerifyRequest(bundle=bundle, against=against, victim=victim, victim_state=victim_state, data=data)
+    request = VerifyRequest(bundle=bundle, artifacts=tuple(artifact or ()), gates=gates, against=against, victim=victim,
+                            victim_state=victim_state, data=data, adversarial=adversarial, is_written=write,
+                            write_adversarial=write_adversarial, false_alarms=false_alarms)  # fmt: skip
     raise typer.Exit(run_verify(request, is_json=is_json))

@@ -1,4 +1,4 @@
-"""What the commands `export` and `verify` do, with progress for people on stderr and the result on stdout."""
+"""What the command `export` does, with progress for people on stderr and the result on stdout."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from capgan_edge.errors import ArtifactError, CapganError, ConfigError
+from capgan_edge.errors import CapganError
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.replacement import refuse_target
 from capgan_export.parity import ParityConfig
-from capgan_export.verification import Verification, verify_bundle
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from capgan_edge.data.images import ImageSet
     from capgan_export.source import Source
-
-PASSED, REGRESSION, CANNOT_RUN = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,17 +37,6 @@ class ExportRequest:
     has_raw_logits: bool = False
     overwrite: bool = False
     parity: ParityConfig
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VerifyRequest:
-    """What the user asked of `verify`."""
-
-    bundle: Path
-    against: str | None = None
-    victim: str | None = None
-    victim_state: Path | None = None
-    data: str | None = None
 
 
 def run_export(request: ExportRequest, *, is_json: bool) -> Bundle:
@@ -74,49 +60,6 @@ def run_export(request: ExportRequest, *, is_json: bool) -> Bundle:
                              parity=request.parity, overwrite=request.overwrite)  # fmt: skip
     _say_export(bundle, source, is_json=is_json)
     return bundle
-
-
-def run_verify(request: VerifyRequest, *, is_json: bool) -> int:
-    """Check the bundle, print the checks, and return the exit code.
-
-    Raises:
-        CapganError: it could not be checked; carries exit code 2.
-    """
-    try:
-        with _working(_console(stderr=True), "verifying"):
-            result = _verification(request)
-    except CapganError as error:
-        error.exit_code = CANNOT_RUN
-        raise
-    if is_json:
-        typer.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
-    else:
-        _print_checks(result)
-    return PASSED if result.passed else REGRESSION
-
-
-def _verification(request: VerifyRequest) -> Verification:
-    if request.against is None:
-        if request.victim is not None or request.victim_state is not None:
-            raise ConfigError("expected --victim only beside --against, got it alone; name the run with --against")
-        frames = None if request.data is None else _frames_of_bundle(request.data, request.bundle)
-        return verify_bundle(request.bundle, frames=frames)
-    from capgan_export.source import find_source
-
-    source = find_source(request.against, victim=request.victim, victim_state=request.victim_state)
-    frames = _frames_of_source(request.data, source, ParityConfig().num_frames)
-    return verify_bundle(request.bundle, frames=frames, against=source)
-
-
-def _frames_of_bundle(data: str, path: Path) -> ImageSet | None:
-    """Return frames of the bundle's size; None where it does not open, which `verify_bundle` finds too, and tells."""
-    from capgan_export.source import load_frames
-
-    try:
-        wanted = Bundle.open(path).manifest.input
-    except ArtifactError:
-        return None
-    return load_frames(data, (wanted.height, wanted.width), num_frames=ParityConfig().num_frames)
 
 
 def _frames_of_source(data: str | None, source: Source, num_frames: int) -> ImageSet:
@@ -148,13 +91,6 @@ def _say_export(bundle: Bundle, source: Source, *, is_json: bool) -> None:
             f"{check.tolerance:.0e}), top-1 agrees on {100 * check.top1_agreement:.1f} %",
             markup=False, highlight=False,
         )  # fmt: skip
-
-
-def _print_checks(result: Verification) -> None:
-    console = _console(stderr=False)
-    for check in result.checks:
-        console.print(f"{check.verdict:>8}  {check.name}: {check.detail}", markup=False, highlight=False)
-    console.print("passed" if result.passed else "FAILED", markup=False, highlight=False)
 
 
 def _console(*, stderr: bool) -> Console:

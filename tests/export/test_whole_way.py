@@ -23,6 +23,16 @@ PARTS = [
     EntryPoint("export", "capgan_export.command:app", GROUP),
 ]
 FAST = ["--epochs", "1", "--batch-size", "16", "--precision", "fp32", "--no-mirror"]
+GATES = """
+num_frames = 32
+
+[[attacks]]
+method = "pgd"
+on = "f(T(.))"
+epsilon = 0.03
+steps = 2
+num_frames = 32
+"""
 NUM_CLASSES, NUM_TRAIN, NUM_TEST = 3, 12, 14
 
 
@@ -70,8 +80,9 @@ def test_a_zip_of_images_becomes_a_bundle_that_verifies_and_classifies(
     assert set(checks) == {"clean", "attacked"}
     assert {record["settings"]["data"] for record in checks.values()} == {"signs/test"}
     assert {record["n"] for record in checks.values()} == {NUM_CLASSES * NUM_TEST}
-    assert said("verify")["passed"]
-    again = said("verify", "--against", "runs/purifier")["checks"]
+    (tmp_path / "gates.toml").write_text(GATES)
+    assert said("verify", "--gates", "gates.toml")["passed"]
+    again = said("verify", "--against", "runs/purifier", "--gates", "gates.toml")["checks"]
     assert {check["verdict"] for check in again} == {"passed"}
     assert said("inspect")["manifest"]["purifier"]["preset"] == "nano"
     Image.new("RGB", (50, 40)).save(tmp_path / "frame.png")

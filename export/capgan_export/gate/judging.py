@@ -1,0 +1,172 @@
+"""The verdict on one artifact: its checks, the card, the threshold of its suspicion, and the figures beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+from pydantic import JsonValue
+
+from capgan_edge.errors import CapganError, ConfigError
+from capgan_edge.files import sha256_of_bytes
+from capgan_edge.runtime.bundle import Bundle
+from capgan_edge.runtime.card import RobustnessCard, SuspicionThreshold
+from capgan_edge.runtime.manifest import Figure
+from capgan_export.gate.artifacts import Said, open_artifact, precision_of, run_set
+from capgan_export.gate.checks import checks_of, is_right
+from capgan_export.gate.frames import GateSet, JudgedFrames
+from capgan_export.gate.gates_file import ReadGates
+from capgan_export.gate.statistics import wilson_interval
+from capgan_export.gate.stored import bytes_from_set
+from capgan_export.gate.threshold import tuned_threshold
+
+MADE_BY = "capgan-edge verify"
+"""Marks the figures that a later `verify` replaces."""
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """What every artifact of a bundle is put through."""
+
+    held: GateSet
+    set_sha256: str
+    """Names frames, labels and the twin's answers exactly."""
+    gates: ReadGates
+    false_alarms: float
+    """Share of clean frames above the threshold that is asked for, in (0, 1)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """What came of one artifact."""
+
+    artifact: str
+    sha256: str
+    precision: str
+    verdict: Literal["passed", "failed", "not made"]
+    reason: str = ""
+    """Why there is no card."""
+    card: RobustnessCard | None = None
+    threshold: SuspicionThreshold | None = None
+    untuned: str = ""
+    """Why there is no threshold."""
+    figures: tuple[Figure, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        plain = {
+            name: getattr(self, name) for name in ("artifact", "sha256", "precision", "verdict", "reason", "untuned")
+        }
+        return {
+            **plain,
+            "card": None if self.card is None else self.card.model_dump(mode="json"),
+            "threshold": None if self.threshold is None else self.threshold.model_dump(mode="json"),
+            "figures": [figure.model_dump(mode="json") for figure in self.figures],
+        }
+
+
+def trial_of(held: GateSet, gates: ReadGates, false_alarms: float) -> Trial:
+    """Bind a set to its hash."""
+    return Trial(held=held, set_sha256=sha256_of_bytes(bytes_from_set(held)), gates=gates, false_alarms=false_alarms)
+
+
+def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
+    """Run one artifact on every frame of the trial and hold it to the gates of its precision.
+
+    What does not load on this machine is not judged; what loads and then does not run has failed.
+    """
+    precision = precision_of(bundle.manifest, name)
+    facts: dict[str, Any] = {"artifact": name, "sha256": bundle.manifest.files[name].sha256, "precision": precision}
+    try:
+        opened = open_artifact(bundle, name)
+    except CapganError as error:
+        return Judged(**facts, verdict="not made", reason=str(error))
+    try:
+        with opened.runner:
+            said = run_set(opened, trial.held, advance)
+    except CapganError as error:
+        return Judged(**facts, verdict="failed", reason=str(error))
+    checks = checks_of(trial.held, said, trial.gates.gates.limits[precision])
+    passed = all(check.passed for check in checks)
+    card = RobustnessCard(
+        artifact=name,
+        artifact_sha256=facts["sha256"],
+        against=trial.held.twin,
+        against_sha256=trial.set_sha256,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        data=trial.held.data,
+        seed=trial.held.seed,
+        device=opened.device,
+        settings=_settings(trial),
+        checks=checks,
+        passed=passed,
+    )
+    threshold, untuned = _threshold(card, said[0], trial) if checks[0].passed else (None, "its outputs are not finite")
+    figures = _figures(card, said, trial, threshold) if checks[0].passed else ()
+    return Judged(**facts, verdict="passed" if passed else "failed", card=card, threshold=threshold, untuned=untuned,
+                  figures=figures)  # fmt: skip
+
+
+def _settings(trial: Trial) -> dict[str, JsonValue]:
+    return {
+        "gates": trial.gates.name,
+        "gates_sha256": trial.gates.sha256,
+        "purifier_sha256": trial.held.purifier_sha256,
+        "victim_sha256": trial.held.victim_sha256,
+        "attacks": [_attack_settings(kind) for kind in trial.held.attacked],
+        "rule": "a loss fails above its limit where its 95 % interval excludes 0, agreement where all of its is below",
+    }
+
+
+def _attack_settings(kind: JudgedFrames) -> dict[str, JsonValue]:
+    """Return what a figure says of its attack."""
+    assert kind.attack is not None
+    return {"title": kind.title, **asdict(kind.attack), "num_frames": len(kind), "norm": "linf", "label": "true",
+            "gradient": "the FP32 twin's", "rounded_to_bits": 8}  # fmt: skip
+
+
+def _threshold(card: RobustnessCard, clean: Said, trial: Trial) -> tuple[SuspicionThreshold | None, str]:
+    try:
+        tuned = tuned_threshold(clean.suspicion_N, false_alarms=trial.false_alarms, seed=trial.held.seed)
+    except ConfigError as error:
+        return None, str(error)
+    return SuspicionThreshold(
+        artifact=card.artifact,
+        artifact_sha256=card.artifact_sha256,
+        threshold=tuned.threshold,
+        false_alarm_rate=trial.false_alarms,
+        measured_rate=tuned.measured_rate,
+        n=tuned.n,
+        seed=trial.held.seed,
+        data=trial.held.data,
+    ), ""
+
+
+def _figures(
+    card: RobustnessCard, said: Sequence[Said], trial: Trial, threshold: SuspicionThreshold | None
+) -> tuple[Figure, ...]:
+    """Return accuracy on every kind of frames, the twin's beside it, and how many attacked frames raise an alarm."""
+    figures = []
+    for kind, told in zip(trial.held.kinds, said, strict=True):
+        settings = {} if kind.attack is None else _attack_settings(kind)
+        n = len(kind)
+        twin = int(is_right(kind.twin_logits_NK, kind.labels_N).sum())
+        own = int(is_right(told.logits_NK, kind.labels_N).sum())
+        figures.append(_figure(card, f"accuracy, {kind.title}", own, n, settings | {"twin_percent": 100 * twin / n}))
+        if threshold is not None and kind.attack is not None:
+            alarms = int((told.suspicion_N > threshold.threshold).sum())
+            above = settings | {"threshold": threshold.threshold, "false_alarm_rate": threshold.false_alarm_rate}
+            figures.append(_figure(card, f"detected, {kind.title}", alarms, n, above))
+    return tuple(figures)
+
+
+def _figure(card: RobustnessCard, name: str, num: int, n: int, settings: dict[str, JsonValue]) -> Figure:
+    low, high = wilson_interval(num, n)
+    bound: dict[str, JsonValue] = {"made_by": MADE_BY, "artifact": card.artifact,
+                                   "artifact_sha256": card.artifact_sha256}  # fmt: skip
+    return Figure(name=f"{name}, {card.artifact}", value=100 * num / n, unit="%", n=n, seed=card.seed,
+                  settings=bound | settings, data=card.data, device=card.device,
+                  interval_95=(100 * low, 100 * high))  # fmt: skip

@@ -1,0 +1,73 @@
+"""A verification printed for people: the structure line by line, then a table for each artifact."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from capgan_edge.runtime.card import CardCheck
+from capgan_edge.runtime.manifest import Figure
+from capgan_export.gate.judging import Judged
+from capgan_export.gate.report import CANNOT_RUN, PASSED, REGRESSION, Report
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print structure, artifacts and the verdict of all."""
+    for check in report.structure.checks:
+        _say(console, f"{check.verdict:>8}  {check.name}: {check.detail}")
+    if report.trial is not None:
+        held = report.trial.held
+        counts = ", ".join(f"{len(kind)} {kind.title}" for kind in held.kinds)
+        _say(console, f"against {held.twin}, on {held.data}: {counts}")
+    for judged in report.judged:
+        _print_judged(judged, console)
+    if report.is_written:
+        _say(console, f"wrote the cards and thresholds into {report.structure.bundle}")
+    verdicts = {PASSED: "passed", REGRESSION: "FAILED", CANNOT_RUN: f"not judged: {', '.join(report.unjudged)}"}
+    _say(console, verdicts[report.exit_code])
+
+
+def _print_judged(judged: Judged, console: Console) -> None:
+    if judged.card is None:
+        _say(console, f"{judged.verdict}  {judged.artifact} ({judged.precision}): {judged.reason}")
+        return
+    table = Table(title=Text(f"{judged.artifact} ({judged.precision}): {judged.verdict}"), title_justify="left")
+    for column in ("check", "value", "95 % interval", "limit", "n", ""):
+        table.add_column(column, overflow="fold")
+    for check in judged.card.checks:
+        verdict = Text("passed", style="green") if check.passed else Text("FAILED", style="bold red")
+        limit = f"{'<=' if check.comparison == 'at most' else '>='} {check.limit:.6g}"
+        table.add_row(Text(check.name), _value(check), _interval(check.interval_95), limit, str(check.n), verdict)
+    console.print(table)
+    for figure in judged.figures:
+        _say(console, f"  {_figure(figure)}")
+    threshold = judged.threshold
+    if threshold is None:
+        _say(console, f"  no suspicion threshold: {judged.untuned}")
+        return
+    asked, measured = 100 * threshold.false_alarm_rate, 100 * threshold.measured_rate
+    _say(
+        console,
+        f"  suspicion threshold {threshold.threshold:.4g}: {asked:g} % false alarms asked for, {measured:.2f} % on the "
+        f"half of {threshold.n} clean frames that it was not tuned on",
+    )
+
+
+def _value(check: CardCheck) -> str:
+    unit = f" {check.unit}" if check.unit in ("%", "points", "frames") else ""
+    return f"{check.value:.4g}{unit}"
+
+
+def _interval(interval_95: tuple[float, float] | None) -> str:
+    return "" if interval_95 is None else f"{interval_95[0]:.2f} to {interval_95[1]:.2f}"
+
+
+def _figure(figure: Figure) -> str:
+    twin = figure.settings.get("twin_percent")
+    beside = f"; the twin {twin:.2f} %" if isinstance(twin, float) else ""
+    return f"{figure.name}: {figure.value:.2f} % ({_interval(figure.interval_95)}, n = {figure.n}){beside}"
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
