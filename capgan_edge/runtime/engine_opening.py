@@ -38,11 +38,12 @@ def open_engine(
         machine: where it is to run; None is this one.
 
     Raises:
-        ArtifactError: the engine is damaged, or of another version or GPU.
+        ArtifactError: the engine is damaged, of another version or GPU, or of a graph that the bundle no longer holds.
         ConfigError: there is no GPU here, or its driver or TensorRT does not load.
         MissingDependencyError: pycuda or the engine's TensorRT is not installed.
     """
     machine = Machine() if machine is None else machine
+    refuse_stale(bundle, name)
     sidecar_name = bundle.manifest.engines[name].sidecar
     sidecar = sidecar_from_json(bundle.read_file(sidecar_name), str(bundle.path / sidecar_name))
     gpu = machine.find_gpu()
@@ -59,6 +60,21 @@ def open_engine(
     with device.active():
         engine = TrtEngine(plan_bytes, trt, allow_host_code=allow_host_code)
     return TrtRunner(engine, device, name=sidecar.flavour)
+
+
+def refuse_stale(bundle: Bundle, name: str) -> None:
+    """Refuse an engine of a graph that was replaced since: what runs is what the bundle holds, in every precision.
+
+    Raises:
+        ArtifactError: no graph of the bundle has the hash that the engine was compiled from.
+    """
+    manifest, engine = bundle.manifest, bundle.manifest.engines[name]
+    if engine.source_sha256 not in {manifest.files[graph].sha256 for graph in manifest.artifacts}:
+        raise ArtifactError(
+            f"{name}: expected an engine of a graph in the bundle, got one of a graph that was replaced since "
+            f"({engine.source_sha256[:12]}...); build it again: "
+            f"capgan-edge build-engine {bundle.path} --{engine.precision} --force"
+        )
 
 
 def _refuse_unfit(plan_bytes: bytes, sidecar: EngineSidecar, host: Host, bundle: Bundle, name: str) -> None:

@@ -179,6 +179,13 @@ def test_an_engine_for_another_gpu_or_version_names_the_command_that_rebuilds_it
         opener(NumpyDevice())(lying, "engines/fp32.plan")
 
 
+def test_an_engine_of_a_graph_that_was_replaced_is_not_run(bundle: Bundle, plan: bytes) -> None:
+    held = add_engine(bundle, plan, source_sha256="d" * 64)
+    with pytest.raises(ArtifactError, match=r"replaced since \(d{12}\.\.\.\); build it again: .*--fp16 --force"):
+        open_runner(held, backend="tensorrt", engine_opener=opener(NumpyDevice()))
+    assert "replaced since" in open_runner(held, engine_opener=opener(NumpyDevice()), offered=(CPU,)).reason
+
+
 def test_a_version_compatible_engine_brings_code_that_runs_only_by_leave(bundle: Bundle, plan: bytes) -> None:
     held = add_engine(bundle, plan, flags=("STRONGLY_TYPED", "VERSION_COMPATIBLE"))
     with pytest.raises(ArtifactError, match="expected leave to run the code"):
