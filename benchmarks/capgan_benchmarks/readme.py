@@ -1,16 +1,22 @@
-"""Write README's table of figures from the cards of the packaged pairs: `python -m capgan_benchmarks.readme`."""
+"""Write README's tables, and docs/precision.md, from the packages' cards and the newest record of precisions.
+
+python -m capgan_benchmarks.readme
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from capgan_benchmarks.precision_table import full_table, newest_record, short_table
 from capgan_edge import zoo
 from capgan_edge.errors import DataError
 from capgan_edge.files import write_atomic
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README, PRECISION = ROOT / "README.md", ROOT / "docs" / "precision.md"
 BEGIN, END = "<!-- figures:", "<!-- end of figures -->"
+BEGIN_PRECISION, END_PRECISION = "<!-- precisions:", "<!-- end of precisions -->"
 ARTIFACT = "purified, model.fp32.onnx, 8-bit frames"
 VICTIM = "bare classifier, raw_logits of model.fp32.onnx, 8-bit frames"
 
@@ -27,13 +33,44 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def with_table(text: str) -> str:
-    """Return README's text with the table between its markers."""
-    start, end = text.find(BEGIN), text.find(END)
-    if start < 0 or end < start:
-        raise DataError(f"expected the markers {BEGIN!r} and {END!r} in README.md, in this order; put them back")
-    head = text[: text.index("\n", start)]
-    return f"{head}\n\n{table()}\n\n{text[end:]}"
+def with_tables(text: str) -> str:
+    """Return README's text with the tables between their markers."""
+    text = _between(text, BEGIN, END, table())
+    record = newest_record()
+    return _between(text, BEGIN_PRECISION, END_PRECISION, f"{_origin(record)}.\n\n{short_table(record)}")
+
+
+def precision_page() -> str:
+    """Return docs/precision.md: every variant of the newest record."""
+    record = newest_record()
+    attacks = "; ".join(f"{each['frames']}: {_settings(each)}" for each in record["frames"] if each["settings"])
+    command = f"{record['command']} {record['pair']}"
+    return f"""# What FP16 and INT8 cost
+
+Written by `python -m capgan_benchmarks.readme` from the newest record of `{command}`, not by hand.
+
+{_origin(record)}, weights {record["weights_sha256"][:12]}. Every variant sees the same 8-bit frames; attacks were made
+on the FP32 twin. In brackets the 95 % interval. {attacks}.
+
+{full_table(record)}
+"""
+
+
+def _origin(record: dict[str, Any]) -> str:
+    n, day = record["frames"][0]["n"], record["date"][:10]
+    return f"{record['pair']}, {record['data']}, n = {n}, seed {record['seed']}, {record['environment']['cpu']}, {day}"
+
+
+def _settings(frames: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in frames["settings"].items() if name != "seconds")
+
+
+def _between(text: str, begin: str, end: str, content: str) -> str:
+    first, last = text.find(begin), text.find(end)
+    if first < 0 or last < first:
+        raise DataError(f"expected the markers {begin!r} and {end!r} in README.md, in this order; put them back")
+    head = text[: text.index("\n", first)]
+    return f"{head}\n\n{content}\n\n{text[last:]}"
 
 
 def _named(figures: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -47,4 +84,5 @@ def _cell(figure: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    write_atomic(README, with_table(README.read_text()).encode())
+    write_atomic(README, with_tables(README.read_text()).encode())
+    write_atomic(PRECISION, precision_page().encode())

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from capgan_benchmarks.readme import README, with_table
+from capgan_benchmarks.readme import PRECISION, README, precision_page, with_tables
 from capgan_edge.errors import DataError
 
 
 def test_the_table_in_readme_is_the_one_that_the_command_writes() -> None:
     text = README.read_text()
-    assert with_table(text) == text, "run python -m capgan_benchmarks.readme"
+    assert with_tables(text) == text, "run python -m capgan_benchmarks.readme"
+
+
+def test_the_page_of_precisions_is_the_one_that_the_command_writes() -> None:
+    assert PRECISION.read_text() == precision_page(), "run python -m capgan_benchmarks.readme"
 
 
 def test_missing_markers_are_an_error() -> None:
     with pytest.raises(DataError, match="markers"):
-        with_table("# no table here")
+        with_tables("# no table here")
