@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_models import convolutional_model, mild_images
 from torch import Tensor, nn
 
 from capgan_edge.attacks import FGSM, PGD, LinfAttack
@@ -88,6 +89,47 @@ def test_accuracy_falls_with_more_steps(trained: Trained) -> None:
     shares = [accuracy(PGD(epsilon=8 / 255, steps=steps), trained) for steps in (1, 3, 8)]
     assert all(fewer >= more for fewer, more in itertools.pairwise(shares))
     assert shares[0] - shares[-1] > 0.1
+
+
+def test_restarts_keep_what_fools_and_of_the_rest_the_highest_loss() -> None:
+    model, x_BCHW = convolutional_model(), mild_images(48)
+    y_B = model(x_BCHW).argmax(1)
+    once, often = (PGD(epsilon=0.02, steps=2, restarts=n)(model, x_BCHW, y_B) for n in (1, 6))
+    assert (once.is_fooled_B & ~often.is_fooled_B).sum() == 0
+    assert often.is_fooled_B.sum() > once.is_fooled_B.sum()
+    held = ~often.is_fooled_B
+    losses = [F.cross_entropy(model(a.images_BCHW[held]), y_B[held], reduction="none") for a in (once, often)]
+    assert (losses[1] >= losses[0] - 1e-6).all()
+    assert losses[1].mean() > losses[0].mean()
+
+
+def test_a_restart_is_for_the_images_that_hold() -> None:
+    model, x_BCHW = convolutional_model(), mild_images(24)
+    attacked = PGD(epsilon=0.01, steps=3, restarts=4)(model, x_BCHW, model(x_BCHW).argmax(1))
+    assert 0 < attacked.is_fooled_B.sum() < 24
+    assert (attacked.gradients_B[~attacked.is_fooled_B] == 12).all()
+    assert attacked.gradients_B.min() == 3
+    assert (attacked.queries_B == attacked.gradients_B // 3 * 4).all()  # one more a start tells the survivors
+
+
+def test_stopping_early_never_saves_an_image_and_costs_less() -> None:
+    model, x_BCHW = convolutional_model(), mild_images(32)
+    y_B = model(x_BCHW).argmax(1)
+    early, whole = (PGD(epsilon=0.02, steps=20, stops_early=stops)(model, x_BCHW, y_B) for stops in (True, False))
+    assert (whole.is_fooled_B & ~early.is_fooled_B).sum() == 0
+    assert early.gradients_B.sum() < whole.gradients_B.sum()
+    assert (early.gradients_B[~early.is_fooled_B] == 20).all()
+
+
+@pytest.mark.parametrize("restarts", [0, -3])
+def test_fewer_than_one_start_is_refused(restarts: int) -> None:
+    with pytest.raises(ConfigError, match=f"at least one start, got {restarts}"):
+        PGD(restarts=restarts)
+
+
+def test_restarts_that_would_all_be_the_same_are_refused() -> None:
+    with pytest.raises(ConfigError, match="expected one start without a random start, got restarts=2"):
+        PGD(restarts=2, has_random_start=False)
 
 
 @pytest.mark.parametrize("steps", [0, -1])

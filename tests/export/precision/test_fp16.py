@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from small_graph import float_types, small_graph, types_of
+from written_graph import float_types, small_graph, types_of
 
 from capgan_edge.errors import ArtifactError
 from capgan_edge.runtime.bundle import Bundle

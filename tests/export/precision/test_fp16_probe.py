@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_graph import small_graph
+from written_graph import small_graph
 
 from capgan_edge.errors import ArtifactError
 from capgan_export.parity import ProbeFrames

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import onnx
 import pytest
-from small_graph import small_graph
+from written_graph import small_graph
 
 from capgan_export.precision.fp16 import fp16_from_fp32
 from capgan_export.precision.kept import (

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
-from small_graph import small_graph, types_of
+from written_graph import small_graph, types_of
 
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.ort import OrtRunner
