@@ -22,6 +22,7 @@ from capgan_edge.errors import ArtifactError, ConfigError
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_edge.runtime.manifest import ArtifactRecord, CalibrationIdentity, Manifest, ParityRecord
+from capgan_edge.runtime.verdicts import without_verdicts
 from capgan_export.parity import ProbeFrames
 
 ARTIFACT = "model.int8.onnx"
@@ -218,12 +219,6 @@ def _settings(config: CalibrationConfig, made: _Made) -> dict[str, JsonValue]:
 
 def _manifest_with(manifest: Manifest, record: ArtifactRecord, parity: Sequence[ParityRecord]) -> Manifest:
     """Return the manifest with the graph; what was measured on an older one of its name goes."""
-    return manifest.model_copy(
-        update={
-            "schema_version": 2,
-            "artifacts": {**manifest.artifacts, ARTIFACT: record},
-            "parity": (*(held for held in manifest.parity if held.artifact != ARTIFACT), *parity),
-            "cards": tuple(card for card in manifest.cards if card.artifact != ARTIFACT),
-            "thresholds": tuple(held for held in manifest.thresholds if held.artifact != ARTIFACT),
-        }
-    )
+    kept = without_verdicts(manifest, ARTIFACT)
+    artifacts = {**kept.artifacts, ARTIFACT: record}
+    return kept.model_copy(update={"artifacts": artifacts, "parity": (*kept.parity, *parity)})

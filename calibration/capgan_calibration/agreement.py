@@ -22,6 +22,7 @@ from capgan_edge.runtime.ort import OrtRunner
 from capgan_edge.runtime.runner import Outputs
 from capgan_export.gate.statistics import wilson_interval
 from capgan_export.parity import ProbeFrames, joined
+from capgan_export.precision.rounding import ROUNDED, has_fp16, rounded_twin
 
 _BATCH = 32
 
@@ -58,16 +59,20 @@ def measure_agreement(
 ) -> tuple[ParityRecord, ...]:
     """Run both graphs on every kind of frames; one record a kind, bound to both graphs by their hashes.
 
+    FP16 values, where the rest of the graph has any, are rounded as they are on what it is made for.
+
     Raises:
         ArtifactError: an output is not finite.
     """
-    hashes: dict[str, JsonValue] = {"artifact_sha256": sha256_of_bytes(int8_bytes),
-                                    "against_sha256": sha256_of_bytes(fp32_bytes)}  # fmt: skip
+    bound: dict[str, JsonValue] = {"artifact_sha256": sha256_of_bytes(int8_bytes),
+                                   "against_sha256": sha256_of_bytes(fp32_bytes)}  # fmt: skip
+    if has_fp16(int8_bytes):
+        bound["arithmetic"] = ROUNDED
     records = []
-    with OrtRunner(int8_bytes) as int8, OrtRunner(fp32_bytes) as fp32:
+    with OrtRunner(rounded_twin(int8_bytes)) as int8, OrtRunner(fp32_bytes) as fp32:
         for probe in probes:
             got, wanted = _run(int8, probe.frames_NHWC), _run(fp32, probe.frames_NHWC)
-            records.append(_record(artifact, fp32_name, probe, got, wanted, hashes, seed=seed, config=config))
+            records.append(_record(artifact, fp32_name, probe, got, wanted, bound, seed=seed, config=config))
     return tuple(records)
 
 
@@ -89,7 +94,7 @@ def _record(
     probe: ProbeFrames,
     got: Outputs,
     wanted: Outputs,
-    hashes: dict[str, JsonValue],
+    bound: dict[str, JsonValue],
     *,
     seed: int,
     config: AgreementConfig,
@@ -104,7 +109,7 @@ def _record(
     low, high = wilson_interval(num_same, n)
     limit = config.top1_clean if probe.kind == "clean" else config.top1_attacked
     settings: dict[str, JsonValue] = {
-        **probe.settings, **hashes,
+        **probe.settings, **bound,
         "top1_at_least": limit,
         "top1_interval_95": [low, high],
         "relative_tolerance": config.max_abs_logits,

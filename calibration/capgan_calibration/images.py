@@ -129,7 +129,7 @@ def _from_flat_folder(path: Path, request: ImageRequest, say: Callable[[str], No
     train, check = images.part(0, request.num_train), images.part(request.num_train, len(images))
     if len(check) < request.num_check:
         check = images.part(0, request.num_check)
-        say(f"{images.name}: {len(images)} images without a test split, so that checks reuse those of the calibration")
+        say(f"{images.name} has no test split, and too few images for one: checks reuse those of the calibration")
     return train, check
 
 

@@ -52,7 +52,7 @@ class RangeConfig:
     @property
     def description(self) -> str:
         """The method with what decides its result, as the cache and the manifest call it."""
-        own = {"minmax": "", "percentile": f" {self.percentile:g} of {self.num_bins} bins",
+        own = {"minmax": "", "percentile": f" {float(self.percentile)!r} of {self.num_bins} bins",
                "entropy": f" of {_ENTROPY_BINS} bins"}[self.method]  # fmt: skip
         return f"{self.method}{own}"
 

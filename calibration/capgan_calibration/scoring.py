@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from capgan_calibration.mixture import CLEAN
 from capgan_edge.runtime.ort import OrtRunner
 from capgan_export.gate.statistics import paired_difference_interval, wilson_interval
+from capgan_export.precision.rounding import rounded_twin
 
 _BATCH = 32
 
@@ -77,8 +78,9 @@ class Scorer:
         """The FP32 graph itself: its accuracies, and drops of nothing."""
 
     def score(self, model_bytes: bytes) -> Score:
-        """Run a graph of the same contract on all frames."""
-        return self._score([_logits(model_bytes, held.frames_NHWC) for held in self._frames])
+        """Run a graph of the same contract on all frames, with every FP16 value that it makes rounded."""
+        rounded = rounded_twin(model_bytes)
+        return self._score([_logits(rounded, held.frames_NHWC) for held in self._frames])
 
     def _score(self, logits: Sequence[NDArray[np.float32]]) -> Score:
         triples = list(zip(self._frames, self._fp32, logits, strict=True))

@@ -57,7 +57,7 @@ def run_calibrate(request: CalibrateRequest, *, is_json: bool) -> AddedInt8:
     source = _find_source(request, manifest) if is_attacking or request.images is None else None
     images, check = load_images(_image_request(request, manifest, source), say)
     if len(images) < config.num_frames:
-        say(f"{images.name} has {len(images)} images: calibrating on these, not on {config.num_frames}")
+        say(f"{images.name}: {len(images)} of the {config.num_frames} images asked for are there: calibrating on these")
     attacker = Attacker(source, request.attack) if source is not None and is_attacking else None
     added = add_int8(request.bundle, config, images=images, check=check, attacker=attacker,
                      overwrite=request.overwrite, say=say)  # fmt: skip

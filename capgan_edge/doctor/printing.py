@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from capgan_edge.doctor.facts import Cpu, Gpu, Report
+from capgan_edge.doctor.facts import Cpu, Gpu, Library, Report
 
 _GIB = 1 << 30
 
@@ -35,21 +35,26 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _facts(report: Report) -> dict[str, str]:
-    installed = [f"{library.name} {library.version}" for library in report.libraries if library.version]
     flavours = [f"{found.flavour} {found.version}" for found in report.tensorrt if found.version]
     jetpack = report.jetpack
     return {
         "capgan-edge": f"{report.capgan_edge}, Python {report.python}",
         "system": report.platform,
-        **({"JetPack": f"{jetpack.jetpack or 'unknown'} (L4T {jetpack.l4t})"} if jetpack else {}),
+        "JetPack": f"{jetpack.jetpack or 'unknown'} (L4T {jetpack.l4t})" if jetpack else "none found",
         "CPU": f"{report.cpu.name}, {report.cpu.num_logical} of its threads",
         "memory": _memory(report.cpu),
         "GPU": _gpu(report.gpu),
         "TensorRT": ", ".join(flavours) or "none",
         "providers": ", ".join(f"{provider.name} ({'works' if provider.works else 'does not load'})"
                                for provider in report.providers) or "none",
-        "libraries": ", ".join(installed) or "none",
+        "libraries": ", ".join(_library(library) for library in report.libraries),
     }  # fmt: skip
+
+
+def _library(library: Library) -> str:
+    if library.version is None:
+        return f"{library.name} (not installed)"
+    return f"{library.name} {library.version}{'' if library.problem is None else ' (does not work)'}"
 
 
 def _memory(cpu: Cpu) -> str:

@@ -13,6 +13,11 @@ from typing import Any
 from capgan_edge.doctor.isolated import MARK
 from capgan_edge.doctor.tiny_model import FRAMES, RESULT, TINY_MODEL
 
+TENSORRT_NAMES = {"Builder": (), "Logger": ("INTERNAL_ERROR",)}
+"""Names of both flavours that a builder is made with; a wrong one here would read as `cannot build`."""
+RTX_NAMES = {"ComputeCapability": ("__members__",)}
+"""Names that TensorRT-RTX alone has: they are taken by `getattr`, and TensorRT names no targets."""
+
 
 def imports(name: str) -> str | None:
     """Import a module; return the version that it names."""

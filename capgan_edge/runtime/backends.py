@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.engine_opening import open_engine
+from capgan_edge.runtime.fields import Precision
 from capgan_edge.runtime.ort import CPU, CUDA, OrtRunner, available_providers
 from capgan_edge.runtime.trt import TrtRunner
 
 BACKENDS = ("auto", "tensorrt", "cuda", "cpu")
+PRECISIONS = ("auto", *get_args(Precision))
 _PREFERRED = ("fp16", "fp32")
 """Of engines, where no precision was asked for. INT8 is taken unasked only where the bundle has no other engine: it is
 not always the faster one, and what it does to robustness differs from model to model."""
@@ -56,6 +59,8 @@ def open_runner(
     """
     if backend not in BACKENDS:
         raise ConfigError(f"backend is one of {', '.join(BACKENDS)}, got {backend!r}; choose one of these")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision is one of {', '.join(PRECISIONS)}, got {precision!r}; choose one of these")
     attempt = _Attempt(bundle, precision, threads)
     if backend in ("cpu", "cuda"):
         return attempt.graph(backend, "asked for")

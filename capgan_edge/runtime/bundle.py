@@ -1,6 +1,6 @@
 """The bundle: a directory whose every file is named and hashed by `manifest.json`, verified before any byte is parsed.
 
-Writing is all or nothing: a temporary directory beside the target, then a rename.
+Writing is all or nothing: a temporary directory beside the target, then a swap.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from capgan_edge.files import sha256_of_bytes, sha256_of_file
 from capgan_edge.runtime.containment import inside, refuse_bad_name
 from capgan_edge.runtime.manifest import MANIFEST, FileRecord, Manifest, json_from_manifest, manifest_from_json
 from capgan_edge.runtime.replacement import refuse_target
+from capgan_edge.runtime.swap import swap_in
 
 _MAX_MANIFEST_BYTES = 16 << 20
 _ARTIFACT_SUFFIXES = {".onnx", ".plan"}
@@ -31,8 +32,12 @@ class Bundle:
     manifest: Manifest
 
     @classmethod
-    def open(cls, path: str | Path) -> Bundle:
+    def open(cls, path: str | Path, *, replaced: Container[str] = ()) -> Bundle:
         """Verify the bundle at `path`.
+
+        Args:
+            path: of the directory.
+            replaced: files about to be replaced, which may be damaged or missing, and only have to lie inside.
 
         Raises:
             ArtifactError: it is missing, changed, of a newer schema, or names a path outside itself.
@@ -41,8 +46,11 @@ class Bundle:
         with _unreadable_is_one_line(root):
             manifest = _read_manifest(root)
             for name, record in manifest.files.items():
-                _verify_file(root, name, record)
-            _refuse_missing_records(root, manifest)
+                if name in replaced:
+                    inside(root, name)
+                else:
+                    _verify_file(root, name, record)
+            refuse_missing_records(root, manifest)
             _refuse_unlisted_artifacts(root, manifest)
         return cls(path=root, manifest=manifest)
 
@@ -112,18 +120,23 @@ def write_bundle(
     target = Path(path).resolve()
     for name in artifacts:
         refuse_bad_name(target, name)
-    files = {name: FileRecord(sha256=sha256_of_bytes(data), size_bytes=len(data)) for name, data in artifacts.items()}
+    files = {name: record_of(data) for name, data in artifacts.items()}
     content = {**artifacts, MANIFEST: json_from_manifest(manifest.model_copy(update={"files": files}))}
     refuse_target(target, overwrite=overwrite)
-    with _unwritable_is_one_line(target):
+    with unwritable_is_one_line(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with _workshop_beside(target) as workshop:
             fresh = Path(workshop, "new")
             for name, data in content.items():
-                _write_synced(fresh / name, data)
+                write_synced(fresh / name, data)
             Bundle.open(fresh)
-            _swap_in(fresh, target, old=Path(workshop, "old"))
+            swap_in(fresh, target)
     return Bundle.open(path)
+
+
+def record_of(data: bytes) -> FileRecord:
+    """Return what the manifest says of a file of these bytes."""
+    return FileRecord(sha256=sha256_of_bytes(data), size_bytes=len(data))
 
 
 def _workshop_beside(target: Path) -> tempfile.TemporaryDirectory[str]:
@@ -164,7 +177,8 @@ def _verify_file(root: Path, name: str, record: FileRecord) -> None:
         )
 
 
-def _refuse_missing_records(root: Path, manifest: Manifest) -> None:
+def refuse_missing_records(root: Path, manifest: Manifest) -> None:
+    """Refuse a manifest that has artifacts or engines without their files' sizes and hashes."""
     if MANIFEST in manifest.files:
         raise ArtifactError(f"{root}: expected a manifest that does not name itself; export the bundle again")
     for name in manifest.artifacts:
@@ -189,25 +203,13 @@ def _refuse_unlisted_artifacts(root: Path, manifest: Manifest) -> None:
                 )
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file, and return when it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _swap_in(fresh: Path, target: Path, *, old: Path) -> None:
-    """Rename `fresh` to `target`; a bundle that is there goes to `old`, and comes back if the rename fails."""
-    is_replacing = target.exists() and any(target.iterdir())
-    if is_replacing:
-        target.rename(old)
-    try:
-        fresh.rename(target)
-    except BaseException:
-        if is_replacing:
-            old.rename(target)
-        raise
 
 
 @contextlib.contextmanager
@@ -221,7 +223,8 @@ def _unreadable_is_one_line(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unwritable_is_one_line(target: Path) -> Iterator[None]:
+def unwritable_is_one_line(target: Path) -> Iterator[None]:
+    """Say in one line why a bundle cannot be written, where nothing of it was."""
     try:
         yield
     except OSError as error:

@@ -6,6 +6,11 @@ from capgan_edge.errors import ArtifactError
 from capgan_edge.runtime.card import RobustnessCard, SuspicionThreshold
 from capgan_edge.runtime.manifest import Manifest
 
+LAXER = "laxer_than_shipped"
+"""In a card's settings: in what its gates asked for less than the shipped ones; a list, empty where in nothing."""
+FAILS_AT = "would_fail_at"
+"""In a card's settings: the mildest value that fails, by the name of a check; a text where no value does."""
+
 
 def card_of(manifest: Manifest, artifact: str) -> RobustnessCard | None:
     """Return the card of a graph or an engine; None where there is none, or one of other bytes."""
@@ -37,7 +42,37 @@ def card_warning(manifest: Manifest, artifact: str) -> str | None:
             f"{artifact}: expected a robustness card with an attack on it, got one without; "
             "verify it again with gates that name attacks"
         )
+    return _weakness(card)
+
+
+def _weakness(card: RobustnessCard) -> str | None:
+    """Return one line on why a card that passed says little; None where it says what the shipped gates ask."""
+    values, laxer = card.settings.get(FAILS_AT), card.settings.get(LAXER)
+    if not isinstance(values, dict) or not isinstance(laxer, list):
+        return (
+            f"{card.artifact}: expected a robustness card that names what its gates could find, got one without; "
+            "verify it again"
+        )
+    attacked = [check.name for check in card.checks if check.kind == "robustness"]
+    if not any(type(values.get(name)) in (int, float) for name in attacked):
+        return (
+            f"{card.artifact}: expected a robustness card with an attack that could have failed, got none under which "
+            "its twin has anything to lose; verify it again with attacks that the twin withstands"
+        )
+    if laxer:
+        name, reasons = _printable(card.settings.get("gates")), _printable(", ".join(map(str, laxer)))
+        return (
+            f"{card.artifact}: expected a robustness card from gates as strict as the shipped ones, got one that "
+            f"passed its own gates only ({name}: {reasons}); "
+            "verify it again with the shipped gates and enough test images"
+        )
     return None
+
+
+def _printable(value: object) -> str:
+    """Return a setting as part of one line: unlike names, settings may hold any text."""
+    text = "".join(letter for letter in str(value) if letter.isprintable())
+    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def require_card(manifest: Manifest, artifact: str) -> RobustnessCard:

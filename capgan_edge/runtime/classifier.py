@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -29,6 +29,8 @@ class Verdict:
     """Softmax probability of the class, in [0, 1]."""
     suspicion: float
     """In [0, 1]: how adversarial the purifier's own domain classifier finds the frame as it came."""
+    is_alarm: bool | None
+    """The suspicion is above the threshold tuned for this very artifact; None where it has none."""
     latency_ms: float
     """Wall time of the batch that the frame went with, resizing included, in milliseconds."""
     raw_index: int | None = None
@@ -45,7 +47,9 @@ class Classifier:
         *,
         labels: Sequence[str],
         size_px: tuple[int, int],
+        threshold: float | None = None,
         info: dict[str, Any] | None = None,
+        live_info: Callable[[], dict[str, Any]] = dict,
         backend_reason: str = "given by the caller",
         max_batch: int = 64,
         is_concurrent: bool = False,
@@ -56,19 +60,25 @@ class Classifier:
             runner: the engine; closed together with the classifier.
             labels: K names.
             size_px: height and width that the graph takes.
+            threshold: above it a frame's suspicion, in [0, 1], is an alarm; None raises none.
             info: what `describe` adds, e.g. the bundle's path and precision.
+            live_info: what `describe` adds anew each time, e.g. how calls were launched.
             backend_reason: which backend runs, and why it was chosen.
             max_batch: frames given to the engine at once; more are split.
             is_concurrent: the runner takes several threads at once and returns fresh arrays; else calls take turns.
         """
         if max_batch < 1:
             raise ConfigError(f"max_batch is a count of frames of at least 1, got {max_batch}; the default is 64")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ConfigError(f"threshold is a suspicion in [0, 1], got {threshold}; take the one that verify stored")
         self.labels = tuple(labels)
         self.size_px = size_px
         self.backend_reason = backend_reason
         self.max_batch = max_batch
         self._runner = runner
+        self._threshold = threshold
         self._info = dict(info or {})
+        self._live_info = live_info
         self._turn: contextlib.AbstractContextManager[Any] = (
             contextlib.nullcontext() if is_concurrent else threading.Lock()
         )
@@ -119,7 +129,8 @@ class Classifier:
         """Return what this classifier is, for logs: labels, frame size, backend and why, and the bundle's own facts."""
         height, width = self.size_px
         own = {"labels": list(self.labels), "height": height, "width": width, "backend_reason": self.backend_reason}
-        return {**own, "max_batch": self.max_batch, **self._info}
+        settings = {"max_batch": self.max_batch, "suspicion_threshold": self._threshold}
+        return {**own, **settings, **self._info, **self._live_info()}
 
     def close(self) -> None:
         """Free the engine; a closed classifier refuses frames."""
@@ -153,6 +164,7 @@ class Classifier:
             label=self.labels[index],
             score=score,
             suspicion=suspicion,
+            is_alarm=None if self._threshold is None else suspicion > self._threshold,
             latency_ms=latency_ms,
             raw_index=raw_index,
             raw_label=None if raw_index is None else self.labels[raw_index],

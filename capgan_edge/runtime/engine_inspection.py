@@ -14,8 +14,8 @@ from rich.text import Text
 
 from capgan_edge.errors import ArtifactError
 from capgan_edge.files import sha256_of_file
+from capgan_edge.runtime.engine_membership import bundle_around, membership_refusal
 from capgan_edge.runtime.gpu import this_host
-from capgan_edge.runtime.manifest import MANIFEST
 from capgan_edge.runtime.plan_header import HEADER_BYTES, PlanHeader, read_plan_header
 from capgan_edge.runtime.preflight import Host, Verdict, preflight
 from capgan_edge.runtime.sidecar import MAX_SIDECAR_BYTES, EngineSidecar, sidecar_from_json, sidecar_path
@@ -46,6 +46,8 @@ def inspect_engine(path: Path, *, is_json: bool) -> int:
 def examine_engine(path: Path, host: Host) -> EngineFacts:
     """Read a plan's header and hash and its sidecar, and hold them against one another and against `host`.
 
+    An engine in a bundle is held against its manifest first: what that does not stand by is not opened either.
+
     Raises:
         ArtifactError: there is no file at `path`, or it cannot be read.
     """
@@ -55,16 +57,20 @@ def examine_engine(path: Path, host: Host) -> EngineFacts:
         with path.open("rb") as file:
             head = file.read(HEADER_BYTES)
         sha256, size_bytes = sha256_of_file(path), path.stat().st_size
-        sidecar, refusal = _sidecar(sidecar_path(path))
+        sidecar_bytes = _read_sidecar(sidecar_path(path))
     except OSError as error:
         raise ArtifactError(
             f"expected to read {path}, but: {error.strerror or error}; check its permissions"
         ) from error
-    bundle = path.resolve().parent.parent
-    name = str(path.parent.parent) if (bundle / MANIFEST).is_file() else "BUNDLE"
-    verdict = preflight(head, sidecar, host, sha256=sha256, size_bytes=size_bytes, bundle=name)
+    sidecar, refusal = _parsed(sidecar_bytes, sidecar_path(path).name)
+    root = bundle_around(path)
+    verdict = preflight(
+        head, sidecar, host, sha256=sha256, size_bytes=size_bytes, bundle="BUNDLE" if root is None else str(root)
+    )
     if refusal:
         verdict = Verdict(ok=False, reason=refusal, rebuild=verdict.rebuild)
+    if root is not None:
+        verdict = membership_refusal(root, path, sidecar, sidecar_bytes, rebuild=verdict.rebuild) or verdict
     return EngineFacts(path=path, header=_header(head), sidecar=sidecar, verdict=verdict)
 
 
@@ -101,14 +107,19 @@ def print_line(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _sidecar(path: Path) -> tuple[EngineSidecar | None, str]:
-    """Return the sidecar, or why a file that is there is none."""
+def _read_sidecar(path: Path) -> bytes | None:
     if not path.is_file():
-        return None, ""
+        return None
     with path.open("rb") as file:
-        data = file.read(MAX_SIDECAR_BYTES + 1)
+        return file.read(MAX_SIDECAR_BYTES + 1)
+
+
+def _parsed(data: bytes | None, origin: str) -> tuple[EngineSidecar | None, str]:
+    """Return the sidecar, or why a file that is there is none."""
+    if data is None:
+        return None, ""
     try:
-        return sidecar_from_json(data, path.name), ""
+        return sidecar_from_json(data, origin), ""
     except ArtifactError as error:
         return None, str(error)
 

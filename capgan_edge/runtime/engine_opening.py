@@ -12,7 +12,7 @@ from capgan_edge.runtime.cuda_device import open_device
 from capgan_edge.runtime.device_memory import Device
 from capgan_edge.runtime.gpu import first_gpu
 from capgan_edge.runtime.preflight import Host, preflight
-from capgan_edge.runtime.sidecar import EngineSidecar, GpuIdentity, sidecar_from_json
+from capgan_edge.runtime.sidecar import EngineSidecar, GpuIdentity, rebuild_command, sidecar_from_json
 from capgan_edge.runtime.trt import TrtRunner
 from capgan_edge.runtime.trt_engine import TrtEngine, load_flavour
 
@@ -44,8 +44,7 @@ def open_engine(
     """
     machine = Machine() if machine is None else machine
     refuse_stale(bundle, name)
-    sidecar_name = bundle.manifest.engines[name].sidecar
-    sidecar = sidecar_from_json(bundle.read_file(sidecar_name), str(bundle.path / sidecar_name))
+    sidecar = _sidecar(bundle, name)
     gpu = machine.find_gpu()
     if gpu is None:
         raise ConfigError(
@@ -68,13 +67,26 @@ def refuse_stale(bundle: Bundle, name: str) -> None:
     Raises:
         ArtifactError: no graph of the bundle has the hash that the engine was compiled from.
     """
+    reason = stale_reason(bundle, name)
+    if reason is not None:
+        rebuild = rebuild_command(_sidecar(bundle, name), bundle=str(bundle.path))
+        raise ArtifactError(f"{name}: {reason}; build it again: {rebuild}")
+
+
+def stale_reason(bundle: Bundle, name: str) -> str | None:
+    """Return in what an engine is of a graph that was replaced since; None where it is of one in the bundle."""
     manifest, engine = bundle.manifest, bundle.manifest.engines[name]
-    if engine.source_sha256 not in {manifest.files[graph].sha256 for graph in manifest.artifacts}:
-        raise ArtifactError(
-            f"{name}: expected an engine of a graph in the bundle, got one of a graph that was replaced since "
-            f"({engine.source_sha256[:12]}...); build it again: "
-            f"capgan-edge build-engine {bundle.path} --{engine.precision} --force"
-        )
+    if engine.source_sha256 in {manifest.files[graph].sha256 for graph in manifest.artifacts}:
+        return None
+    return (
+        "expected an engine of a graph in the bundle, got one of a graph that was replaced since "
+        f"({engine.source_sha256[:12]}...)"
+    )
+
+
+def _sidecar(bundle: Bundle, name: str) -> EngineSidecar:
+    sidecar_name = bundle.manifest.engines[name].sidecar
+    return sidecar_from_json(bundle.read_file(sidecar_name), str(bundle.path / sidecar_name))
 
 
 def _refuse_unfit(plan_bytes: bytes, sidecar: EngineSidecar, host: Host, bundle: Bundle, name: str) -> None:

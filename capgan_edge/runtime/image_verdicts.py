@@ -36,13 +36,16 @@ def json_from_verdicts(classifier: Classifier, verdicts: dict[Path, Verdict]) ->
 
 
 def print_verdicts(classifier: Classifier, verdicts: dict[Path, Verdict], console: Console) -> None:
-    """Print a table for people; the column `unpurified` only where the bundle gives it."""
+    """Print a table for people; the columns `alarm` and `unpurified` only where the bundle gives them."""
+    has_alarm = any(verdict.is_alarm is not None for verdict in verdicts.values())
     has_raw = any(verdict.raw_label is not None for verdict in verdicts.values())
     table = Table(caption=Text(classifier.backend_reason), caption_justify="left")
-    for column in ("image", "label", "score", "suspicion", *(["unpurified"] if has_raw else [])):
+    more = [*(["alarm"] if has_alarm else []), *(["unpurified"] if has_raw else [])]
+    for column in ("image", "label", "score", "suspicion", *more):
         table.add_column(column, overflow="fold")
     for path, verdict in verdicts.items():
+        alarm = ["yes" if verdict.is_alarm else "no"] if has_alarm else []
         raw = [Text(verdict.raw_label or "")] if has_raw else []
         numbers = (f"{verdict.score:.3f}", f"{verdict.suspicion:.3f}")
-        table.add_row(Text(str(path)), Text(verdict.label), *numbers, *raw)
+        table.add_row(Text(str(path)), Text(verdict.label), *numbers, *alarm, *raw)
     console.print(table)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from capgan_edge.errors import ArtifactError
 from capgan_edge.runtime import card_check
@@ -48,10 +50,16 @@ def classifier_from_opened(bundle: Bundle, opened: Opened, *, require_card: bool
         raise
     is_engine = isinstance(runner, TrtRunner)
     record = manifest.engines[opened.artifact] if is_engine else manifest.artifacts[opened.artifact]
+    threshold = card_check.threshold_of(manifest, opened.artifact)
+
+    def launches() -> dict[str, Any]:
+        return {"launches": asdict(runner.counts)} if isinstance(runner, TrtRunner) else {}
+
     return Classifier(
         runner,
         labels=manifest.labels,
         size_px=runner.contract.size_px,
+        threshold=None if threshold is None else threshold.threshold,
         info={
             "bundle": str(bundle.path),
             "artifact": opened.artifact,
@@ -63,6 +71,7 @@ def classifier_from_opened(bundle: Bundle, opened: Opened, *, require_card: bool
             "victim": manifest.victim.name,
             "card_warning": card_check.card_warning(manifest, opened.artifact),
         },
+        live_info=launches,
         backend_reason=opened.reason,
         max_batch=runner.max_batch if isinstance(runner, TrtRunner) else _MAX_BATCH,
         is_concurrent=not is_engine,

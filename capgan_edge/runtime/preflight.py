@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -47,7 +46,7 @@ class Verdict:
 
 def preflight(
     plan_head: bytes,
-    sidecar: EngineSidecar | Mapping[str, Any] | None,
+    sidecar: object,
     host: Host,
     *,
     sha256: str | None = None,
@@ -58,7 +57,7 @@ def preflight(
 
     Args:
         plan_head: the first `HEADER_BYTES` of the plan, or all of it.
-        sidecar: as parsed, or as JSON gave it; None where there is none.
+        sidecar: an `EngineSidecar`, or as JSON gave it, whatever that is; None where there is none.
         host: the machine it is to run on.
         sha256: of the whole plan, where it was read.
         size_bytes: of the whole plan.
@@ -69,7 +68,7 @@ def preflight(
         reason = "expected a sidecar beside the plan that says what it was built from, got none"
         return Verdict(ok=False, reason=reason, rebuild=any_build)
     try:
-        known = sidecar if isinstance(sidecar, EngineSidecar) else EngineSidecar.model_validate(dict(sidecar))
+        known = EngineSidecar.model_validate(dict(sidecar) if isinstance(sidecar, Mapping) else sidecar)
     except ValidationError as error:
         return Verdict(ok=False, reason=f"the sidecar is none: {first_problem(error)}", rebuild=any_build)
     is_elsewhere = host.gpu is not None and bool(known.targets) and host.gpu.sm not in known.targets
@@ -118,7 +117,7 @@ def _runs_in(sidecar: EngineSidecar, here: tuple[int, ...]) -> bool:
     built = _parts(sidecar.version)
     if built[:3] == here[:3]:
         return True
-    if "VERSION_COMPATIBLE" not in sidecar.flags:
+    if "VERSION_COMPATIBLE" not in sidecar.flags or not (built and here):
         return False
     return (built[0] == here[0] and built <= here) or here[0] in _NEWER_MAJORS.get(built[0], ())
 

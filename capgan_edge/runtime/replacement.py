@@ -29,7 +29,7 @@ def refuse_target(target: Path, *, overwrite: bool) -> None:
 def _refuse_to_replace(target: Path, *, overwrite: bool) -> None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
-    strangers = _strangers(target)
+    strangers = strangers_in(target)
     if strangers:
         raise ArtifactError(
             f"expected a bundle, an empty directory or nothing at {target}, got {strangers}; choose another directory"
@@ -41,7 +41,7 @@ def _refuse_to_replace(target: Path, *, overwrite: bool) -> None:
         )
 
 
-def _strangers(target: Path) -> str:
+def strangers_in(target: Path) -> str:
     """Name what a replacement would destroy that is no part of a bundle; empty where there is nothing."""
     if not target.is_dir():
         return "a file"

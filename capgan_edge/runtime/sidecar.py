@@ -15,6 +15,8 @@ from capgan_edge.runtime.manifest import EngineRecord
 
 SIDECAR_SCHEMA = 1
 MAX_SIDECAR_BYTES = 1 << 20
+MAX_BATCH = 4096
+"""Frames; TensorRT compiles far larger batches into engines that it then calls inconsistent itself."""
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
 Sm = Annotated[str, StringConstraints(pattern=r"^sm_[0-9]{2,3}$")]
 """A GPU architecture by its compute capability: `sm_86` is 8.6."""
@@ -23,9 +25,9 @@ Sm = Annotated[str, StringConstraints(pattern=r"^sm_[0-9]{2,3}$")]
 class Profile(Record):
     """The batch sizes that an engine takes, and the one that it was tuned for."""
 
-    min: int = Field(ge=1)
-    opt: int = Field(ge=1)
-    max: int = Field(ge=1)
+    min: int = Field(ge=1, le=MAX_BATCH)
+    opt: int = Field(ge=1, le=MAX_BATCH)
+    max: int = Field(ge=1, le=MAX_BATCH)
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Profile:
@@ -54,7 +56,7 @@ class EngineSidecar(Record):
     precision: Precision
     profile: Profile
     flavour: Flavour
-    version: Name
+    version: Annotated[Name, Field(max_length=64)]
     """Of the builder, which is the version that the plan asks of its runtime: `1.7.1.116`."""
     targets: Listed[Sm]
     """What it was compiled for; empty where that is the machine that built it."""
@@ -68,7 +70,7 @@ class EngineSidecar(Record):
     """Memory that tactics could use while it was built; None left it to TensorRT."""
     sha256: Sha256
     """Of the plan."""
-    size_bytes: Count
+    size_bytes: Annotated[Count, Field(lt=1 << 63)]
     num_network_layers: Count
     """Layers of the network as parsed, before TensorRT fused them."""
     num_layers: Count | None

@@ -25,6 +25,8 @@ class CallCounts:
     """Calls that launched a captured CUDA graph."""
     plain: int = 0
     """Calls that TensorRT queued kernel by kernel."""
+    not_ready: int = 0
+    """Plain calls of a batch size that came again, since TensorRT said that its work may not be captured yet."""
     refused: int = 0
     """Batch sizes whose capture was refused: their calls stay plain."""
     refusal: str | None = None
@@ -172,7 +174,8 @@ class TrtRunner:
 
     def _captured(self, batch: int) -> CapturedGraph | None:
         if not self._engine.can_capture(self._stream):
-            return None  # not yet: the next call asks again
+            self.counts.not_ready += 1
+            return None  # the next call asks again
         try:
             return self._device.capture(self._stream, lambda: self._engine.enqueue(self._stream))
         except CaptureRefusedError as error:

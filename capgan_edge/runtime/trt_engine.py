@@ -27,7 +27,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "Runtime": ("deserialize_cuda_engine", "engine_host_code_allowed"),
     "TensorIOMode": ("INPUT",),
 }
-"""Every name of TensorRT 10 and later that is used here; what only one flavour has is taken by attribute."""
+"""Every name of TensorRT 10 and later that is used here; each is in both flavours."""
+RTX_NAMES = {"IExecutionContext": ("is_stream_capturable",)}
+"""Names that TensorRT-RTX alone has: they are taken by `getattr`, and TensorRT goes without."""
 _MAX_LINES = 8
 
 

@@ -55,6 +55,7 @@ def verify(
     data: _Data = None,
     adversarial: Annotated[Path | None, typer.Option(help="A stored set to judge on; needs no torch.")] = None,
     write_adversarial: Annotated[Path | None, typer.Option(help="Store the frames made from the twin here.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Let --write-adversarial replace a file.")] = False,
     false_alarms: Annotated[
         float, typer.Option(min=0, max=1, help="Suspicion threshold: share of clean frames above it, in (0, 1).")
     ] = 0.01,
@@ -65,6 +66,7 @@ def verify(
     from capgan_export.gate.session import VerifyRequest, run_verify
 
     request = VerifyRequest(bundle=bundle, artifacts=tuple(artifact or ()), gates=gates, against=against, victim=victim,
-                            victim_state=victim_state, data=data, adversarial=adversarial, is_written=write,
-                            write_adversarial=write_adversarial, false_alarms=false_alarms)  # fmt: skip
+                            victim_state=victim_state, data=data, adversarial=adversarial, overwrite=force,
+                            write_adversarial=write_adversarial, is_written=write,
+                            false_alarms=false_alarms)  # fmt: skip
     raise typer.Exit(run_verify(request, is_json=is_json))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from small_graph import ENDS, MIDDLE, frames, small_bytes
 
@@ -14,11 +15,14 @@ from capgan_calibration.images import ImageRequest, load_images
 from capgan_calibration.mixture import mixture_from_text
 from capgan_calibration.qdq import int8_from_fp32
 from capgan_calibration.ranges import Method, RangeConfig, measure_ranges
+from capgan_calibration.scoring import LabelledFrames, Scorer
 from capgan_edge.errors import ArtifactError, ConfigError
 from capgan_edge.files import sha256_of_bytes
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.manifest import ParityRecord
+from capgan_edge.runtime.ort import OrtRunner
 from capgan_export.parity import ProbeFrames
+from capgan_export.precision.rounding import ROUNDED, rounded_twin
 
 CLEAN = ProbeFrames(kind="clean", frames_NHWC=frames(64, seed=1), settings={"data": "random"})
 
@@ -51,6 +55,42 @@ def test_a_wide_tolerance_does_not_hide_labels_that_changed() -> None:
     (record,) = records_of(crushed.model_bytes, AgreementConfig(max_abs_logits=100))
     assert record.max_abs_logits <= record.tolerance
     assert not record.passed
+
+
+@pytest.fixture(scope="module")
+def halved() -> bytes:
+    """INT8 with the rest in FP16."""
+    ranges = measure_ranges(small_bytes(), CLEAN.frames_NHWC, RangeConfig(method="minmax"))
+    return int8_from_fp32(small_bytes(), ranges, rest="fp16").model_bytes
+
+
+def logits_of(model_bytes: bytes) -> NDArray[np.float32]:
+    with OrtRunner(model_bytes) as runner:
+        return runner(CLEAN.frames_NHWC).logits_NK.copy()
+
+
+def test_the_rest_in_fp16_is_held_against_fp32_with_its_values_rounded(halved: bytes) -> None:
+    (record,) = records_of(halved)
+    rounded, computed_in_fp32 = (float(np.abs(logits_of(graph) - logits_of(small_bytes())).max())
+                                 for graph in (rounded_twin(halved), halved))  # fmt: skip
+    assert record.max_abs_logits == pytest.approx(rounded, rel=1e-3)
+    assert record.max_abs_logits != pytest.approx(computed_in_fp32, rel=1e-3)
+    assert record.settings["arithmetic"] == ROUNDED
+    assert record.settings["artifact_sha256"] == sha256_of_bytes(halved)
+    assert "arithmetic" not in records_of(small_bytes())[0].settings
+
+
+def test_the_rest_in_fp16_is_scored_with_its_values_rounded(halved: bytes) -> None:
+    frames_ = LabelledFrames(kind="clean", frames_NHWC=CLEAN.frames_NHWC, labels_N=np.zeros(64, np.int64))
+    scorer = Scorer(small_bytes(), [frames_])
+
+    def divergence_of(model_bytes: bytes) -> float:
+        own, others = (np.exp(logits_of(held).astype(np.float64)) for held in (small_bytes(), model_bytes))
+        p_NK, q_NK = (x_NK / x_NK.sum(axis=1, keepdims=True) for x_NK in (own, others))
+        return float((p_NK * np.log(p_NK / q_NK)).sum(axis=1).mean())
+
+    assert scorer.score(halved).divergence == pytest.approx(divergence_of(rounded_twin(halved)), rel=1e-3)
+    assert scorer.score(halved).divergence != pytest.approx(divergence_of(halved), rel=1e-3)
 
 
 def test_outputs_that_are_not_finite_are_an_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from capgan_edge.cli import main
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.card import CardCheck, RobustnessCard, SuspicionThreshold
 from capgan_edge.runtime.growth import grow_bundle, locked
+from capgan_edge.runtime.manifest import Figure
 from capgan_export.verification import verify_bundle
 
 
@@ -42,6 +44,18 @@ def test_clean_frames_make_an_int8_graph_whose_record_says_how(
     assert str(camera.parent) not in (small_bundle / "manifest.json").read_text()
     checks = {check.name: check.verdict for check in verify_bundle(small_bundle).checks if INT8 in check.name}
     assert set(checks.values()) == {"passed"}
+
+
+def test_too_few_images_are_counted_before_they_are_refused(
+    small_bundle: Path, camera: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one").mkdir()
+    shutil.copy(next(camera.iterdir()), tmp_path / "one")
+    assert calibrate(small_bundle, tmp_path / "one") == 1
+    said = capsys.readouterr().err
+    assert "one: 1 of the 40 images asked for are there" in said
+    assert "got 1 image;" in said
+    assert "1 images" not in said
 
 
 def test_machines_get_one_json_object(small_bundle: Path, camera: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,11 +94,16 @@ def test_a_replaced_graph_loses_its_card_and_threshold_and_others_keep_theirs(sm
         thresholds = tuple(
             SuspicionThreshold(artifact=name, artifact_sha256=hashes[name], threshold=0.5, false_alarm_rate=0.1,
                                measured_rate=0.1, n=1, seed=0, data="random") for name in names)  # fmt: skip
-        grow_bundle(bundle, bundle.manifest.model_copy(update={"cards": cards, "thresholds": thresholds}), {})
+        figures = tuple(
+            Figure(name="accuracy", value=50, unit="%", n=1, seed=0, settings={"artifact": name}, data="random",
+                   device="cpu") for name in names)  # fmt: skip
+        update = {"cards": cards, "thresholds": thresholds, "figures": figures}
+        grow_bundle(bundle, bundle.manifest.model_copy(update=update), {})
     assert calibrate(small_bundle, camera, "--force", "--method", "minmax") == 0
     manifest = Bundle.open(small_bundle).manifest
     assert [card.artifact for card in manifest.cards] == ["model.fp32.onnx"]
     assert [held.artifact for held in manifest.thresholds] == ["model.fp32.onnx"]
+    assert [figure.settings["artifact"] for figure in manifest.figures] == ["model.fp32.onnx"]
     assert len([held for held in manifest.parity if held.artifact == INT8]) == 1
 
 

@@ -48,6 +48,7 @@ OTHERS = [
     Other("frames", small_bytes(), held(seed=1), CONFIG),
     Other("method", small_bytes(), held(), RangeConfig(method="percentile")),
     Other("setting of the method", small_bytes(), held(), RangeConfig(method="percentile", percentile=90)),
+    Other("setting in its last digits", small_bytes(), held(), RangeConfig(percentile=99.99900001)),
 ]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -14,11 +16,13 @@ from typing import Any
 
 import onnxruntime
 import pytest
+from rich.console import Console
 
 from capgan_edge.cli import GROUP, main
 from capgan_edge.doctor.examination import check_cache, examine
-from capgan_edge.doctor.facts import Report
+from capgan_edge.doctor.facts import Cache, Cpu, JetPack, Library, Report
 from capgan_edge.doctor.isolated import ProbeError, ask
+from capgan_edge.doctor.printing import print_report
 from capgan_edge.runtime.gpu import first_gpu
 
 PARTS = [EntryPoint("doctor", "capgan_edge.doctor.command:app", GROUP)]
@@ -113,6 +117,27 @@ def test_people_get_a_line_for_every_ability(said: Callable[..., tuple[int, str]
     (cpu,) = [line for line in lines if line.startswith("missing  run on the CPU: ")]
     assert cpu == "missing  run on the CPU: onnxruntime: a stub; pip install 'capgan-edge[cpu]'"
     assert sum(line.startswith(("works", "missing")) for line in lines) == 7
+
+
+def test_people_are_told_of_pycuda_and_jetpack_also_where_there_is_neither() -> None:
+    def told(jetpack: JetPack | None, pycuda: Library) -> dict[str, str]:
+        whole = replace(examined, jetpack=jetpack, libraries=(pycuda,))
+        console = Console(file=io.StringIO(), width=200)
+        print_report(whole, console)
+        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        return {line.split()[0]: line.split(maxsplit=1)[1].strip() for line in lines if line[:1] not in ("", " ")}
+
+    examined = Report(
+        capgan_edge="1", python="3.11", platform="Linux", gpu=None, jetpack=None, tensorrt=(), providers=(),
+        cpu=Cpu(name="a CPU", machine="x86_64", num_logical=2, features={}, memory_total_bytes=None,
+                memory_available_bytes=None),
+        libraries=(), cache=Cache(path="/cache", is_writable=True, problem=None), problems=(),
+    )  # fmt: skip
+    lacking = told(None, Library(name="pycuda", version=None, problem="it is not installed"))
+    assert (lacking["JetPack"], lacking["libraries"]) == ("none found", "pycuda (not installed)")
+    broken = told(JetPack(l4t="36.4.3", jetpack="6.1 or 6.2"), Library(name="pycuda", version="2025.1", problem="no"))
+    assert (broken["JetPack"], broken["libraries"]) == ("6.1 or 6.2 (L4T 36.4.3)", "pycuda 2025.1 (does not work)")
+    assert told(None, Library(name="pycuda", version="2025.1", problem=None))["libraries"] == "pycuda 2025.1"
 
 
 def test_the_doctor_starts_where_nothing_heavy_can_be_imported() -> None:

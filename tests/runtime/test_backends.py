@@ -15,12 +15,11 @@ from gpu_double import NumpyDevice, TrtDouble
 
 import capgan_edge
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
-from capgan_edge.runtime.backends import Opened, open_runner
+from capgan_edge.runtime.backends import BACKENDS, Opened, open_runner
 from capgan_edge.runtime.bundle import Bundle, write_bundle
-from capgan_edge.runtime.card import CardCheck, RobustnessCard
+from capgan_edge.runtime.classifier import Classifier
 from capgan_edge.runtime.engine_opening import Machine, open_engine
 from capgan_edge.runtime.gpu import first_gpu
-from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_edge.runtime.loading import classifier_from_opened
 from capgan_edge.runtime.ort import CPU, CUDA, OrtRunner, available_providers
 from capgan_edge.runtime.sidecar import GpuIdentity
@@ -63,6 +62,9 @@ def test_what_was_asked_for_is_what_runs(bundle: Bundle) -> None:
     assert (opened.backend, opened.artifact, opened.reason) == ("cpu", "model.fp32.onnx", "cpu: asked for")
     with pytest.raises(ConfigError, match="auto, tensorrt, cuda, cpu, got 'tpu'"):
         open_runner(bundle, backend="tpu")
+    for backend in BACKENDS:
+        with pytest.raises(ConfigError, match="precision is one of auto, fp32, fp16, int8, got 'bogus'"):
+            open_runner(bundle, backend=backend, precision="bogus")
 
 
 def test_auto_takes_the_cpu_where_there_is_neither_engine_nor_cuda_and_says_so(bundle: Bundle) -> None:
@@ -112,6 +114,29 @@ def test_a_classifier_on_an_engine_says_what_it_runs_and_splits_by_the_profile(b
     assert facts["sha256"] == held.manifest.files["engines/fp16.plan"].sha256
     assert facts["max_batch"] == 4
     assert [facts[key] for key in ("backend", "precision", "providers")] == ["tensorrt", "fp16", ["tensorrt_rtx"]]
+
+
+def test_a_classifier_on_an_engine_tells_how_its_calls_were_launched_so_far(bundle: Bundle, plan: bytes) -> None:
+    held = add_engine(bundle, plan)
+    frame = np.zeros((8, 8, 3), np.uint8)
+
+    def launches(classifier: Classifier) -> dict[str, Any]:
+        facts: dict[str, Any] = classifier.describe()["launches"]
+        return {name: facts[name] for name in ("plain", "graph", "not_ready", "refused")}
+
+    with classifier_from_opened(held, open_runner(held, engine_opener=opener(NumpyDevice()))) as classifier:
+        assert launches(classifier) == {"plain": 0, "graph": 0, "not_ready": 0, "refused": 0}
+        for _ in range(3):
+            classifier.classify(frame)
+        assert launches(classifier) == {"plain": 1, "graph": 2, "not_ready": 0, "refused": 0}
+    refusing = opener(NumpyDevice(refuses_capture=True))
+    with classifier_from_opened(held, open_runner(held, engine_opener=refusing)) as classifier:
+        for _ in range(3):
+            classifier.classify(frame)
+        assert launches(classifier) == {"plain": 3, "graph": 0, "not_ready": 0, "refused": 1}
+        assert classifier.describe()["launches"]["refusal"] == "the double does not capture"
+    with classifier_from_opened(held, open_runner(held, backend="cpu")) as classifier:
+        assert "launches" not in classifier.describe()
 
 
 def test_threads_that_share_a_classifier_on_an_engine_take_turns(bundle: Bundle, plan: bytes) -> None:
@@ -181,7 +206,9 @@ def test_an_engine_for_another_gpu_or_version_names_the_command_that_rebuilds_it
 
 def test_an_engine_of_a_graph_that_was_replaced_is_not_run(bundle: Bundle, plan: bytes) -> None:
     held = add_engine(bundle, plan, source_sha256="d" * 64)
-    with pytest.raises(ArtifactError, match=r"replaced since \(d{12}\.\.\.\); build it again: .*--fp16 --force"):
+    with pytest.raises(
+        ArtifactError, match=r"replaced since \(d{12}\.\.\.\); build it again: .* --fp16 --batch .* --force"
+    ):
         open_runner(held, backend="tensorrt", engine_opener=opener(NumpyDevice()))
     assert "replaced since" in open_runner(held, engine_opener=opener(NumpyDevice()), offered=(CPU,)).reason
 
@@ -216,24 +243,3 @@ def test_a_precision_that_only_an_engine_has_is_an_error_where_it_does_not_run(b
     held = add_engine(bundle, plan)
     with pytest.raises(ArtifactError, match="expected a graph in fp16, this bundle has fp32"):
         open_runner(held, precision="fp16", offered=(CPU,), engine_opener=without_gpu())
-
-
-def test_an_artifact_without_a_passing_card_is_named_or_refused(bundle_path: Path) -> None:
-    with capgan_edge.load(bundle_path, backend="cpu") as classifier:
-        assert "expected a passing robustness card, got none" in classifier.describe()["card_warning"]
-    with pytest.raises(ArtifactError, match=r"got none; make one with capgan-edge verify; or run it without --require"):
-        capgan_edge.load(bundle_path, backend="cpu", require_card=True)
-
-
-def test_a_passing_card_of_these_very_bytes_lets_an_artifact_run(bundle_path: Path) -> None:
-    name = "model.fp32.onnx"
-    with locked(bundle_path) as bundle:
-        digest = bundle.manifest.files[name].sha256
-        check = CardCheck(name="accuracy under PGD-40", kind="robustness", value=0.0, comparison="at most", limit=1.0,
-                          unit="points", n=100, passed=True)  # fmt: skip
-        card = RobustnessCard(artifact=name, artifact_sha256=digest, against=name, against_sha256=digest,
-                              created="2025-06-01", data="signs/test", seed=0, device="cpu", settings={},
-                              checks=(check,), passed=True)  # fmt: skip
-        grow_bundle(bundle, bundle.manifest.model_copy(update={"cards": (card,)}), {})
-    with capgan_edge.load(bundle_path, backend="cpu", require_card=True) as classifier:
-        assert classifier.describe()["card_warning"] is None

@@ -218,20 +218,19 @@ def test_a_full_disk_leaves_everything_as_it_was(
     assert [path.name for path in bundle_path.parent.iterdir()] == ["bundle"]
 
 
-def test_a_failing_rename_brings_the_old_bundle_back(
+def test_a_swap_that_fails_leaves_the_old_bundle(
     bundle_path: Path, make_manifest: Callable[..., Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, rename = Bundle.open(bundle_path).manifest, Path.rename
+    before = Bundle.open(bundle_path).manifest
 
-    def fail_for_the_new_one(self: Path, target: Path) -> Path:
-        if self.name == "new":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return rename(self, target)
+    def fail(fresh: Path, target: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
+    monkeypatch.setattr("capgan_edge.runtime.bundle.swap_in", fail)
     with pytest.raises(CapganError, match="Input/output error"):
         write_bundle(bundle_path, make_manifest(), {MODEL: b"new"}, overwrite=True)
     assert Bundle.open(bundle_path).manifest == before
+    assert [path.name for path in bundle_path.parent.iterdir()] == ["bundle"]
 
 
 def test_a_file_that_may_not_be_read_is_one_line(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

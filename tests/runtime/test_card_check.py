@@ -1,4 +1,4 @@
-"""Which robustness card counts: that of the very bytes, passed, and with an attack on it."""
+"""Which robustness card counts: of the very bytes, passed, by gates as strict as the shipped ones that could fail."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from capgan_edge.runtime.manifest import FileRecord, Manifest
 
 ManifestFactory = Callable[..., Manifest]
 NAME = "model.fp32.onnx"
+CHECK = "loss of accuracy, FGSM on f"
+STRICT: dict[str, Any] = {"gates": "default.toml", "laxer_than_shipped": [], "would_fail_at": {CHECK: 1.2}}
 SHA256, OTHER = "1" * 64, "2" * 64
 
 
 def check(*, kind: Any = "robustness", passed: bool = True) -> CardCheck:
-    return CardCheck(name="loss of accuracy, FGSM on f", kind=kind, value=0.5, comparison="at most", limit=1.0,
+    return CardCheck(name=CHECK, kind=kind, value=0.5, comparison="at most", limit=1.0,
                      unit="points", n=500, passed=passed)  # fmt: skip
 
 
-def card(*checks: CardCheck, artifact: str = NAME, sha256: str = SHA256, passed: bool = True) -> RobustnessCard:
+def card(*checks: CardCheck, artifact: str = NAME, sha256: str = SHA256, passed: bool = True,
+         **settings: Any) -> RobustnessCard:  # fmt: skip
     return RobustnessCard(artifact=artifact, artifact_sha256=sha256, against="tiny in torch", against_sha256="3" * 64,
-                          created="2026-11-23", data="signs/test", seed=0, device="a CPU", settings={}, checks=checks,
-                          passed=passed)  # fmt: skip
+                          created="2026-11-23", data="signs/test", seed=0, device="a CPU", settings=STRICT | settings,
+                          checks=checks, passed=passed)  # fmt: skip
 
 
 def manifest_with(make_manifest: ManifestFactory, *cards: RobustnessCard, **changes: Any) -> Manifest:
@@ -48,6 +51,18 @@ CASES = [
     Case("failed, and says that it passed", (card(check(passed=False)),), "got a failed one (loss of accuracy"),
     Case("failed for no reason given", (card(check(), passed=False),), "got a failed one (by its own verdict)"),
     Case("nothing was attacked", (card(check(kind="task")),), "an attack on it, got one without"),
+    Case(
+        "the twin had nothing to lose", (card(check(), would_fail_at={CHECK: "nothing to lose"}),), "could have failed"
+    ),
+    Case("what would have failed is not told", (card(check(), would_fail_at={}),), "could have failed"),
+    Case("another check could have failed", (card(check(), would_fail_at={"clean": 1.0}),), "could have failed"),
+    Case(
+        "own gates",
+        (card(check(), gates="mine.toml", laxer_than_shipped=["no PGD-40 on f", "cosine 0.5 for 0.9"]),),
+        "passed its own gates only (mine.toml: no PGD-40 on f, cosine 0.5 for 0.9)",
+    ),
+    Case("nothing is said of its gates", (card(check(), laxer_than_shipped=None),), "names what its gates could find"),
+    Case("nor of what they find", (card(check(), would_fail_at=None),), "names what its gates could find"),
 ]
 
 
@@ -66,6 +81,14 @@ def test_a_card_counts_for_its_bytes_where_it_passed_and_was_attacked(
     with pytest.raises(ArtifactError) as caught:
         require_card(manifest, NAME)
     assert case.says in str(caught.value)
+
+
+def test_a_warning_is_one_line_of_text_whatever_the_settings_hold(make_manifest: ManifestFactory) -> None:
+    held = card(check(), gates="a\nb\x1b[2J", laxer_than_shipped=["x" * 5000, "\x1b]0;title\x07"])
+    warning = card_warning(manifest_with(make_manifest, held), NAME)
+    assert warning is not None
+    assert warning.isprintable()
+    assert len(warning) < 1000
 
 
 def test_a_threshold_counts_for_its_bytes_alone(make_manifest: ManifestFactory) -> None:

@@ -157,6 +157,23 @@ def test_a_classifier_describes_itself(classifier: Classifier, shared_bundle: Bu
     assert said["labels"] == ["stop", "yield", "go"]
 
 
+@pytest.mark.parametrize(("threshold", "is_alarm"), [(None, None), (0.2, True), (0.9, False)])
+def test_a_frame_raises_an_alarm_above_the_threshold_and_none_without_one(
+    threshold: float | None, is_alarm: bool | None, make_model: Callable[..., bytes]
+) -> None:
+    classifier = Classifier(OrtRunner(make_model()), labels=("a", "b", "c"), size_px=(8, 8), threshold=threshold)
+    (verdict,) = classifier.classify(_colour(0))
+    assert verdict.is_alarm is is_alarm
+    assert classifier.describe()["suspicion_threshold"] == threshold
+
+
+def test_a_suspicion_at_the_threshold_itself_is_no_alarm(make_model: Callable[..., bytes]) -> None:
+    runner = OrtRunner(make_model())
+    suspicion = float(runner(_colour(0)[None]).suspicion_N[0])
+    classifier = Classifier(runner, labels=("a", "b", "c"), size_px=(8, 8), threshold=suspicion)
+    assert classifier.classify(_colour(0))[0].is_alarm is False
+
+
 def test_bad_options_are_refused_in_one_line(shared_bundle: Bundle, make_model: Callable[..., bytes]) -> None:
     with pytest.raises(ConfigError, match="auto, tensorrt, cuda, cpu, got 'npu'"):
         capgan_edge.load(shared_bundle.path, backend="npu")
@@ -164,6 +181,9 @@ def test_bad_options_are_refused_in_one_line(shared_bundle: Bundle, make_model: 
         capgan_edge.load(shared_bundle.path, precision="fp16")
     with pytest.raises(ConfigError, match="max_batch"):
         Classifier(OrtRunner(make_model()), labels=("a", "b", "c"), size_px=(8, 8), max_batch=0)
+    for threshold in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ConfigError, match="threshold is a suspicion in"):
+            Classifier(OrtRunner(make_model()), labels=("a", "b", "c"), size_px=(8, 8), threshold=threshold)
 
 
 @pytest.mark.parametrize("options", [{"size_px": 9}, {"num_classes": 4}, {"outputs": ("logits", "suspicion")}], ids=str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.metadata import EntryPoint, version
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import pytest
 from engine_on_disk import ADA, AMPERE, RTX_VERSION, rtx_plan, sidecar_of, write_engine
 
 from capgan_edge.cli import GROUP, main
+from capgan_edge.errors import ArtifactError
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.card import CardCheck, RobustnessCard, SuspicionThreshold
 from capgan_edge.runtime.engine_inspection import examine_engine
+from capgan_edge.runtime.engine_opening import open_engine
 from capgan_edge.runtime.gpu import first_gpu, installed_versions
 from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_edge.runtime.preflight import Host
-from capgan_edge.runtime.sidecar import engine_record, json_from_sidecar
+from capgan_edge.runtime.sidecar import EngineSidecar, Profile, engine_record, json_from_sidecar, rebuild_command
 
 RUNTIME = [EntryPoint("runtime", "capgan_edge.runtime.command:app", GROUP)]
 PLAN = rtx_plan("sm_86")
@@ -48,6 +51,74 @@ def test_a_broken_sidecar_is_a_verdict_too(tmp_path: Path) -> None:
 def test_the_rebuild_command_names_the_bundle_that_the_engine_is_in(bundle_path: Path) -> None:
     path = write_engine(bundle_path / "engines" / "e.plan", PLAN, sidecar_of(PLAN))
     assert f"build-engine {bundle_path} --fp16" in examine_engine(path, HOST).verdict.rebuild
+
+
+def _bundled(bundle_path: Path, sidecar: EngineSidecar) -> Path:
+    """Put the plan into the bundle, named by its manifest as this sidecar says; return where it is."""
+    with locked(bundle_path) as bundle:
+        engines = {"engines/e-b8.plan": engine_record(sidecar, "engines/e-b8.json")}
+        files = {"engines/e-b8.plan": PLAN, "engines/e-b8.json": json_from_sidecar(sidecar)}
+        grow_bundle(bundle, bundle.manifest.model_copy(update={"engines": engines}), files)
+    return bundle_path / "engines" / "e-b8.plan"
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"precision": "int8"},
+        {"source": "model.int8.onnx"},
+        {"source_sha256": "c" * 64},
+        {"profile": Profile(min=1, opt=1, max=64)},
+        {"is_portable": True},
+    ],
+    ids=str,
+)
+def test_in_a_bundle_an_edited_sidecar_is_found_and_not_believed(lie: dict[str, Any], bundle_path: Path) -> None:
+    source_sha256 = Bundle.open(bundle_path).manifest.files["model.fp32.onnx"].sha256
+    truth = sidecar_of(PLAN, source_sha256=source_sha256)
+    path = _bundled(bundle_path, truth)
+    assert examine_engine(path, HOST).verdict.ok
+    write_engine(path, PLAN, truth.model_copy(update=lie))
+    verdict = examine_engine(path, HOST).verdict
+    assert not verdict.ok
+    assert "expected the sidecar" in verdict.reason
+    assert "that manifest.json names" in verdict.reason
+    assert verdict.rebuild == f"capgan-edge build-engine {bundle_path} --fp16 --batch 1,1,8 --target sm_86 --force"
+
+
+def test_a_manifest_that_says_otherwise_than_the_sidecar_is_found(bundle_path: Path) -> None:
+    source_sha256 = Bundle.open(bundle_path).manifest.files["model.fp32.onnx"].sha256
+    path = _bundled(bundle_path, sidecar_of(PLAN, source_sha256=source_sha256))
+    told = json.loads((bundle_path / "manifest.json").read_bytes())
+    told["engines"]["engines/e-b8.plan"]["precision"] = "fp32"
+    (bundle_path / "manifest.json").write_text(json.dumps(told))
+    assert "a sidecar that says what manifest.json says" in examine_engine(path, HOST).verdict.reason
+
+
+def test_an_engine_that_the_manifest_does_not_name_or_of_a_damaged_bundle_is_refused(bundle_path: Path) -> None:
+    path = write_engine(bundle_path / "engines" / "e.plan", PLAN, sidecar_of(PLAN))
+    assert "only artifacts that the manifest names, got 'engines/e.plan'" in examine_engine(path, HOST).verdict.reason
+    path.unlink()
+    path.with_suffix(".json").unlink()
+    path = _bundled(bundle_path, sidecar_of(PLAN))
+    (bundle_path / "model.fp32.onnx").write_bytes(b"")
+    assert "model.fp32.onnx: expected" in examine_engine(path, HOST).verdict.reason
+
+
+def test_a_stale_engine_has_one_verdict_and_the_command_that_replaces_it(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = sidecar_of(PLAN, profile=Profile(min=1, opt=2, max=8), workspace_gib=2.0)
+    path = _bundled(bundle_path, stale)
+    rebuild = rebuild_command(stale, bundle=str(bundle_path))
+    assert "--batch 1,2,8 --target sm_86 --workspace-gib 2" in rebuild
+    verdict = examine_engine(path, Host(gpu=ADA, versions=HOST.versions)).verdict
+    assert (verdict.ok, verdict.rebuild) == (False, rebuild)
+    assert "replaced since" in verdict.reason
+    with pytest.raises(ArtifactError, match=f"replaced since .*; build it again: {re.escape(rebuild)}$"):
+        open_engine(Bundle.open(bundle_path), "engines/e-b8.plan")
+    monkeypatch.chdir(path.parent)
+    assert str(bundle_path) in examine_engine(Path(path.name), HOST).verdict.rebuild, "named from within, too"
 
 
 @pytest.mark.parametrize("is_json", [False, True])

@@ -27,7 +27,6 @@ from capgan_edge.files import sha256_of_bytes
 from capgan_edge.runtime.plan_header import HEADER_BYTES, read_plan_header
 from capgan_edge.runtime.preflight import Host, Verdict, preflight
 from capgan_edge.runtime.sidecar import (
-    EngineSidecar,
     Flavour,
     GpuIdentity,
     json_from_sidecar,
@@ -41,7 +40,7 @@ TRT_HERE: dict[Flavour, str] = {"tensorrt": TRT_VERSION}
 
 def judge(
     plan: bytes,
-    sidecar: EngineSidecar | Mapping[str, Any] | None,
+    sidecar: object,
     gpu: GpuIdentity | None = AMPERE,
     versions: Mapping[Flavour, str] | None = RTX_HERE,
 ) -> Verdict:
@@ -75,6 +74,7 @@ class Case(NamedTuple):
 
 
 GOOD = rtx_plan("sm_86")
+TOLD = json.loads(json_from_sidecar(sidecar_of(GOOD)))
 HOST = trt_plan()
 NEWER: dict[Flavour, str] = {"tensorrt": "10.16.1.2"}
 REFUSED = [
@@ -121,6 +121,17 @@ REFUSED = [
     Case("a newer TensorRT", judge(HOST, host_sidecar_of(HOST), AMPERE, NEWER), "it was built, got 10.16", ""),
     Case("no sidecar", judge(GOOD, None), "expected a sidecar beside the plan", "--fp16 --force"),
     Case("a sidecar of nothing", judge(GOOD, {"flavour": "tensorrt"}), "the sidecar is none: ", "--fp16 --force"),
+    Case("a version of 5000 digits", judge(GOOD, {**TOLD, "version": "9" * 5000}), "none: 'version'", ""),
+    Case(
+        "no version",
+        judge(HOST, host_sidecar_of(HOST, version="x", flags=("VERSION_COMPATIBLE",)), AMPERE, TRT_HERE),
+        "the sidecar says version x",
+        "",
+    ),
+    Case("a size of 5000 digits", judge(GOOD, {**TOLD, "size_bytes": 10**5000}), "the sidecar is none: 'size_", ""),
+    Case("a batch without end", judge(GOOD, {**TOLD, "profile": {"min": 1, "opt": 1, "max": 10**8}}), "file.max", ""),
+    Case("a sidecar that is a list", judge(GOOD, [["flavour", 1]]), "the sidecar is none: 'sidecar'", "--fp16 --force"),
+    Case("a sidecar that is a number", judge(GOOD, 7), "the sidecar is none: 'sidecar'", "--fp16 --force"),
     Case("no plan at all", judge(b"\x20\0\0\0{json}" + GOOD, sidecar_of(GOOD)), "another tool's own header is none"),
     Case("an empty file", judge(b"", sidecar_of(GOOD)), "got 0 bytes"),
 ]  # fmt: skip

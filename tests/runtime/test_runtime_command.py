@@ -11,6 +11,8 @@ from PIL import Image
 
 from capgan_edge.cli import GROUP, main
 from capgan_edge.runtime.bundle import Bundle
+from capgan_edge.runtime.card import SuspicionThreshold
+from capgan_edge.runtime.growth import grow_bundle, locked
 
 RUNTIME = [EntryPoint("runtime", "capgan_edge.runtime.command:app", GROUP)]
 
@@ -42,6 +44,45 @@ def test_classify_speaks_json_to_machines(
     (verdict,) = said["verdicts"]
     assert (verdict["label"], verdict["index"], verdict["image"]) == ("go", 2, str(images / "b_blue.png"))
     assert verdict["raw_label"] in ("stop", "yield")
+
+
+def test_classify_shows_alarms_only_where_the_artifact_has_a_threshold(
+    bundle_path: Path, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    Image.new("RGB", (8, 8), (250, 250, 250)).save(images / "c_white.png")
+
+    def classified() -> tuple[list[str], list[object]]:
+        arguments = ["classify", str(bundle_path), str(images), "--backend", "cpu"]
+        assert main(arguments, RUNTIME) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert main([*arguments, "--json"], RUNTIME) == 0
+        return lines, [verdict["is_alarm"] for verdict in json.loads(capsys.readouterr().out)["verdicts"]]
+
+    lines, alarms = classified()
+    assert "alarm" not in lines[1].split()
+    assert alarms == [None, None, None]
+    name = "model.fp32.onnx"
+    with locked(bundle_path) as bundle:
+        digest = bundle.manifest.files[name].sha256
+        threshold = SuspicionThreshold(artifact=name, artifact_sha256=digest, threshold=0.5, n=100, seed=0,
+                                       false_alarm_rate=0.01, measured_rate=0.01, data="signs/test")  # fmt: skip
+        grow_bundle(bundle, bundle.manifest.model_copy(update={"thresholds": (threshold,)}), {})
+    lines, alarms = classified()
+    rows = [line.split() for line in lines if ".png" in line]
+    assert "alarm" in lines[1].split()
+    assert [("yes" in row, "no" in row) for row in rows] == [(False, True), (False, True), (True, False)]
+    assert alarms == [False, False, True]
+
+
+def test_a_precision_that_there_is_none_of_is_named_before_anything_is_advised(
+    shared_bundle: Bundle, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["classify", str(shared_bundle.path), str(images), "--backend", "tensorrt", "--precision", "bogus"]
+    assert main(arguments, RUNTIME) == 1
+    err = capsys.readouterr().err
+    assert "precision is one of auto, fp32, fp16, int8, got 'bogus'" in err
+    assert "build-engine" not in err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from capgan_edge.errors import ArtifactError, CapganError, InputError
 from capgan_edge.runtime.classifier import Classifier
 from capgan_edge.runtime.runner import Runner
-from capgan_edge.runtime.trt import TrtRunner
+from capgan_edge.runtime.trt import CallCounts, TrtRunner
 from capgan_edge.runtime.trt_engine import TrtEngine
 
 
@@ -91,6 +91,14 @@ def test_an_engine_that_cannot_be_captured_yet_is_asked_again() -> None:
         for seed in range(5):
             assert_right(runner, make_frames(1, seed))
         assert (runner.counts.plain, runner.counts.graph, runner.counts.refused) == (3, 2, 0)
+        assert runner.counts.not_ready == 2
+
+
+def test_an_engine_that_never_can_be_captured_is_counted_at_every_call_that_might_have_been() -> None:
+    with make_runner(NumpyDevice(), calls_until_capturable=100) as runner:
+        for seed in range(5):
+            assert_right(runner, make_frames(1, seed))
+        assert runner.counts == CallCounts(plain=5, not_ready=4)
 
 
 def test_close_gives_everything_back_and_twice_is_once() -> None:

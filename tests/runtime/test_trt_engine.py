@@ -19,14 +19,16 @@ from capgan_edge.errors import ArtifactError, ConfigError, MissingDependencyErro
 from capgan_edge.runtime import trt_engine
 from capgan_edge.runtime.contract import Tensor
 from capgan_edge.runtime.gpu import first_gpu
-from capgan_edge.runtime.trt_engine import FLAVOURS, NAMES, TrtEngine, load_flavour
+from capgan_edge.runtime.trt_engine import FLAVOURS, NAMES, RTX_NAMES, TrtEngine, load_flavour
 
 LISTED = {name for names in NAMES.values() for name in names}
 OF_TENSORRT = {"trt", "engine", "_engine", "_context", "_runtime", "DataType", "TensorIOMode", "ILogger"}
 """What the adapter calls the module and its objects."""
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in NAMES.items() for name in names])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for table in (NAMES, RTX_NAMES) for kind, names in table.items() for name in names]
+)
 def test_every_name_that_is_used_exists_in_tensorrt_rtx(kind: str, name: str) -> None:
     assert hasattr(getattr(rtx(), kind), name)
 
@@ -40,6 +42,15 @@ def test_no_name_of_tensorrt_is_used_that_is_not_listed() -> None:
     }
     assert {"execute_async_v3", "deserialize_cuda_engine", "INPUT", "ERROR"} <= used
     assert used <= LISTED | NAMES.keys()
+    asked_for = {
+        node.args[1].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and _last_name(node.func) == "getattr"
+        and _last_name(node.args[0]) in OF_TENSORRT
+        and isinstance(node.args[1], ast.Constant)
+    }
+    assert asked_for - {"__version__"} == {name for names in RTX_NAMES.values() for name in names}
 
 
 def _last_name(node: ast.expr) -> str | None:

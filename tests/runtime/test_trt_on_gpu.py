@@ -38,4 +38,6 @@ def test_a_real_engine_has_parity_with_the_cpu_in_every_batch_size(make_model: C
             assert got.purified_NHWC is not None
             assert expected.purified_NHWC is not None
             assert (got.purified_NHWC == expected.purified_NHWC).all()
-        assert runner.counts.plain + runner.counts.graph == 6
+        counts = runner.counts
+        assert counts.plain + counts.graph == 6
+        assert counts.graph >= 1 or counts.refused >= 1, f"neither captured nor refused: {counts}"

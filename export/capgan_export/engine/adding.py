@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from capgan_edge.errors import ArtifactError
+from capgan_edge.errors import ArtifactError, ConfigError
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_edge.runtime.manifest import Manifest
@@ -16,6 +16,7 @@ from capgan_edge.runtime.sidecar import (
     json_from_sidecar,
     sidecar_from_json,
 )
+from capgan_edge.runtime.verdicts import without_verdicts
 from capgan_export.engine.build import BuiltEngine, plan_from_onnx
 from capgan_export.engine.config import EngineConfig, sorted_targets
 from capgan_export.engine.door import Door, open_door
@@ -58,19 +59,21 @@ def add_engine(
     Args:
         path: of the bundle; nobody else writes to it meanwhile.
         config: what to build.
-        overwrite: replace an engine of this name; its card and threshold go with it.
+        overwrite: replace an engine of this name, which may be damaged; its card and threshold go with it.
         door: the TensorRT to build with; None opens the one that is installed.
         say: called with a line for people where something is worth one.
         progress: called from another thread with the phase and the share done.
 
     Raises:
         ArtifactError: the bundle has no such graph, TensorRT does not take it, or another engine has this name.
+        ConfigError: an option does not apply to this TensorRT, or the timing cache would lie in the bundle.
         CapganError: the disk is full or the folder cannot be written; nothing changed.
     """
     door = open_door() if door is None else door
     door.refuse(config)
+    _refuse_cache_inside(path, config.timing_cache)
     name = engine_name(config, door)
-    with locked(path) as bundle:
+    with locked(path, replaced=engine_files(name) if overwrite else ()) as bundle:
         source = bundle.artifact(config.precision).relative_to(bundle.path).as_posix()
         if name in bundle.manifest.engines and not overwrite:
             return _kept(bundle, name, config, source, door)
@@ -112,18 +115,27 @@ def _shown(value: object) -> str:
 
 def _manifest_with(manifest: Manifest, name: str, built: BuiltEngine) -> Manifest:
     """Return the manifest with the engine; what was measured on an older one of its name goes."""
-    engines = {**manifest.engines, name: engine_record(built.sidecar, _sidecar_name(name))}
-    cards = tuple(card for card in manifest.cards if card.artifact != name)
-    thresholds = tuple(threshold for threshold in manifest.thresholds if threshold.artifact != name)
-    parity = tuple(record for record in manifest.parity if record.artifact != name)
-    return manifest.model_copy(
-        update={"engines": engines, "cards": cards, "thresholds": thresholds, "parity": parity, "schema_version": 2}
-    )
+    kept = without_verdicts(manifest, name)
+    engines = {**kept.engines, name: engine_record(built.sidecar, _sidecar_name(name))}
+    return kept.model_copy(update={"engines": engines})
 
 
 def _files(name: str, built: BuiltEngine) -> dict[str, bytes]:
     return {name: built.plan, _sidecar_name(name): json_from_sidecar(built.sidecar)}
 
 
+def engine_files(name: str) -> tuple[str, str]:
+    """Return the two files of an engine: the plan and its sidecar."""
+    return name, _sidecar_name(name)
+
+
 def _sidecar_name(name: str) -> str:
     return name.removesuffix(".plan") + ".json"
+
+
+def _refuse_cache_inside(bundle: Path, timing_cache: Path | None) -> None:
+    if timing_cache is not None and timing_cache.resolve().is_relative_to(bundle.resolve()):
+        raise ConfigError(
+            f"expected a timing cache outside the bundle, whose files are hashed, got {timing_cache} in {bundle}; "
+            "name another file with --timing-cache"
+        )

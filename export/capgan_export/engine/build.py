@@ -110,21 +110,28 @@ def _interruptible(work: Callable[[], _T], steps: BuildProgress) -> _T:
     """Do `work` in a thread of its own: TensorRT's C++ lets no Ctrl-C through, so this thread waits for it."""
     outcome: list[_T] = []
     failure: list[BaseException] = []
+    done = threading.Event()  # in Python 3.11 a join that Ctrl-C ends marks the thread as ended, which it is not
 
     def run() -> None:
         try:
             outcome.append(work())
         except BaseException as error:  # raised again below, in the thread that asked
             failure.append(error)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=run, name="capgan-build-engine", daemon=True)
     thread.start()
-    try:
-        thread.join()
-    except BaseException:
-        steps.is_cancelled = True
-        thread.join()
-        raise
+    interruption: BaseException | None = None
+    while not done.is_set():
+        try:
+            done.wait()
+        except BaseException as error:  # Ctrl-C, or what another signal raises: the build ends first
+            steps.is_cancelled = True
+            interruption = error
+    thread.join()
+    if interruption is not None:
+        raise interruption
     if failure:
         raise failure[0]
     return outcome[0]

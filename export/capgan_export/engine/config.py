@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from capgan_edge.errors import ConfigError
 from capgan_edge.runtime.fields import Precision
-from capgan_edge.runtime.sidecar import Profile
+from capgan_edge.runtime.sidecar import MAX_BATCH, Profile
 
 DEFAULT_PROFILE = Profile(min=1, opt=1, max=8)
 """A camera gives a frame at a time, and one frame a few regions."""
+_MAX_WORKSPACE_GIB = 1024
+"""More than any GPU has; TensorRT counts bytes in 64 bits."""
 _TARGET = re.compile(r"sm_[0-9]{2,3}")
 
 
@@ -39,8 +40,11 @@ class EngineConfig:
                 raise ConfigError(f"expected a target such as sm_86, got {target!r}; name compute capability 8.6 so")
         if len(set(self.targets)) != len(self.targets):
             raise ConfigError(f"expected every target once, got {', '.join(self.targets)}; leave the repeats out")
-        if self.workspace_gib is not None and not (math.isfinite(self.workspace_gib) and self.workspace_gib > 0):
-            raise ConfigError(f"expected a workspace above 0 GiB, got {self.workspace_gib}; leave it out for all")
+        if self.workspace_gib is not None and not 0 < self.workspace_gib <= _MAX_WORKSPACE_GIB:  # NaN is neither
+            raise ConfigError(
+                f"expected a workspace above 0 GiB and of at most {_MAX_WORKSPACE_GIB}, got {self.workspace_gib}; "
+                "leave it out for all"
+            )
 
     @property
     def workspace_bytes(self) -> int | None:
@@ -61,7 +65,8 @@ def profile_from_text(text: str) -> Profile:
         return Profile(min=smallest, opt=tuned, max=largest)
     except ValueError:  # pydantic's is one too
         raise ConfigError(
-            f"expected --batch as min,opt,max with 1 <= min <= opt <= max, such as 1,1,8, got {text!r}; "
+            f"expected --batch as min,opt,max with 1 <= min <= opt <= max <= {MAX_BATCH}, such as 1,1,8, "
+            f"got {text[:40]!r}; "
             "one number alone is a fixed batch"
         ) from None
 

@@ -13,7 +13,8 @@ _Targets = Annotated[
     list[str] | None, typer.Option("--target", help="A GPU architecture, such as sm_86; repeat it for more.")
 ]
 _Images = Annotated[
-    str | None, typer.Option(help="With --int8: calibrate first, on images as capgan-edge calibrate takes them.")
+    str | None,
+    typer.Option(help="Make the graph with these: --int8 calibrates on them, --fp16 is held against FP32 on them."),
 ]
 _Cache = Annotated[Path | None, typer.Option(help="A file of timings of this GPU; tensorrt alone.")]
 
@@ -38,7 +39,9 @@ def build_engine(
     ] = False,
     flavour: Annotated[str | None, typer.Option(help="tensorrt or tensorrt_rtx, where both are installed.")] = None,
     images: _Images = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an engine of this name that is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the engine of this name, and a stale FP16 graph.")
+    ] = False,
     is_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False,
 ) -> None:
     """Compile a graph of a bundle into a TensorRT engine, beside which its sidecar says what it is."""

@@ -80,9 +80,11 @@ def require_precision(network: Network, precision: Precision, origin: str) -> No
     }
     if not fits[precision]:
         expected = {"fp32": "FP32 alone", "fp16": "FP16 tensors and no Q/DQ", "int8": "Q/DQ"}[precision]
+        remedy = {"fp32": "capgan-edge export", "fp16": "capgan-edge build-engine --fp16 --force --images DATA",
+                  "int8": "capgan-edge calibrate --force"}[precision]  # fmt: skip
         raise ArtifactError(
             f"{origin}: expected a graph of {expected} for an engine called {precision}, got one of {held}; "
-            f"make the {precision} graph again (capgan-edge export, build-engine --fp16, or calibrate), with --force"
+            f"make it again: {remedy}"
         )
 
 

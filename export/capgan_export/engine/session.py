@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from capgan_edge.errors import ArtifactError, ConfigError
+from capgan_edge.errors import ArtifactError, ConfigError, DataError
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.fields import Precision
 from capgan_edge.runtime.sidecar import EngineSidecar
-from capgan_export.engine.adding import AddedEngine, add_engine
+from capgan_export.engine.adding import AddedEngine, add_engine, engine_files, engine_name
 from capgan_export.engine.config import EngineConfig
-from capgan_export.engine.door import open_door
+from capgan_export.engine.door import Door, open_door
 from capgan_export.engine.progress import Progress as Report
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from capgan_edge.data.images import ImageSet
 
 Say = Callable[[str], None]
 
@@ -37,7 +39,7 @@ class EngineRequest:
     config: EngineConfig
     flavour: str | None = None
     images: str | None = None
-    """To calibrate on, where the INT8 graph is not there yet."""
+    """What the graph is made with: INT8 is calibrated on them, FP16 is probed and held against FP32 on them."""
     overwrite: bool = False
 
 
@@ -67,7 +69,7 @@ def run_build(request: EngineRequest, *, is_json: bool) -> AddedEngine:
 
     door = open_door(request.flavour)
     door.refuse(request.config)
-    make_graph(request, say)
+    make_graph(request, door, say)
     if request.config.precision == "int8" and door.flavour == "tensorrt_rtx":
         say("note: TensorRT-RTX lists no INT8 convolution, so that FP16 may well be faster: measure both")
     with build_bar(console) as report:
@@ -82,29 +84,71 @@ def run_build(request: EngineRequest, *, is_json: bool) -> AddedEngine:
     return added
 
 
-def make_graph(request: EngineRequest, say: Say) -> None:
-    """Make the graph that is to be compiled, where the bundle has none of its precision.
+def make_graph(request: EngineRequest, door: Door, say: Say) -> None:
+    """Make the graph that is to be compiled, where the bundle has none of its precision, or FP16 is to be made again.
 
     Raises:
-        ArtifactError: it is INT8, which needs images to calibrate on, or calibrating on them failed.
+        ArtifactError: it is INT8, which needs images to calibrate on, or calibrating on them failed; it is FP16 and was
+            made from another FP32 graph than the bundle's.
         ConfigError: images were given that nothing would be done with.
+        DataError: they are not there, or no data set.
     """
-    precision = request.config.precision
-    is_there = precision in Bundle.open(request.bundle).precisions
-    if request.images is not None and (precision != "int8" or is_there):
-        why = "the bundle has its INT8 graph" if precision == "int8" else f"{precision} needs no calibration"
-        raise ConfigError(
-            f"expected --images only to make an INT8 graph that is missing, got it although {why}; leave it out, or "
-            f"make that graph again: capgan-edge calibrate {request.bundle} --images {request.images} --force"
-        )
-    if is_there:
-        return
+    precision, images = request.config.precision, request.images
+    replaced = engine_files(engine_name(request.config, door)) if request.overwrite else ()
+    bundle = Bundle.open(request.bundle, replaced=replaced)
+    is_there = precision in bundle.precisions
     if precision == "fp16":
-        from capgan_export.precision.adding import add_fp16
+        _make_fp16(request, bundle, say)
+    elif images is not None and (precision == "fp32" or is_there):
+        raise ConfigError(
+            f"expected --images only to make a graph, got it although the bundle has its {precision.upper()} graph; "
+            f"leave it out, or make the INT8 graph again: capgan-edge calibrate {request.bundle} --images {images} "
+            "--force"
+        )
+    elif precision == "int8" and not is_there:
+        _calibrate(request.bundle, images, say)
 
-        add_fp16(request.bundle, frames=None, overwrite=False, say=say)
-    elif precision == "int8":
-        _calibrate(request.bundle, request.images, say)
+
+def _make_fp16(request: EngineRequest, bundle: Bundle, say: Say) -> None:
+    """Make the FP16 graph where there is none; with overwrite also where it is stale, or images came."""
+    is_there, is_stale = "fp16" in bundle.precisions, _is_stale(bundle)
+    if is_there and not request.overwrite:
+        if is_stale:
+            raise ArtifactError(
+                f"{bundle.path}: expected an FP16 graph made from the bundle's FP32 graph, got one made from another; "
+                "pass --force to make it again, and its engine"
+            )
+        if request.images is not None:
+            raise ConfigError(
+                "expected --images only to make a graph, got it although the bundle has its FP16 graph; leave it out, "
+                "or pass --force to make that graph again"
+            )
+    if is_there and not is_stale and request.images is None:
+        return
+    from capgan_export.precision.adding import add_fp16
+
+    frames = None if request.images is None else _frames(request.images, bundle)
+    add_fp16(request.bundle, frames=frames, overwrite=is_there, say=say)
+
+
+def _is_stale(bundle: Bundle) -> bool:
+    """Return whether the FP16 graph was made from an FP32 graph that the bundle no longer has."""
+    if not {"fp16", "fp32"} <= set(bundle.precisions):
+        return False
+    fp16, fp32 = (bundle.artifact(name).relative_to(bundle.path).as_posix() for name in ("fp16", "fp32"))
+    made_from = bundle.manifest.artifacts[fp16].source_sha256
+    return made_from is not None and made_from != bundle.manifest.files[fp32].sha256
+
+
+def _frames(images: str, bundle: Bundle) -> ImageSet:
+    from capgan_export.precision.adding import FP16_PARITY
+    from capgan_export.source import load_frames
+
+    size_px = (bundle.manifest.input.height, bundle.manifest.input.width)
+    try:
+        return load_frames(images, size_px, num_frames=FP16_PARITY.num_frames)
+    except (ConfigError, DataError) as error:
+        raise type(error)(str(error).replace("--data", "--images")) from error
 
 
 def _calibrate(bundle: Path, images: str | None, say: Say) -> None:

@@ -91,16 +91,20 @@ def _as_computed(model_bytes: bytes, precision: str) -> tuple[bytes, str]:
     """Return what ONNX Runtime must be given so that it computes in the precision of the graph, and what to say of it.
 
     On a CPU it computes FP16 graphs in FP32, which flatters them; a twin that rounds every FP16 value does not. Where
-    the package onnx is not at hand (an edge box), the verdict is of the flattering arithmetic, and says so.
+    the package onnx is not at hand (an edge box), the verdict is of the flattering arithmetic, and says so. An INT8
+    graph whose rest is in FP32 has no FP16 values, and is taken as it is.
     """
     if precision == "fp32":
         return model_bytes, ""
     try:
-        from capgan_export.precision.rounding import rounded_twin
+        from capgan_export.precision.rounding import has_fp16, rounded_twin
 
+        if not has_fp16(model_bytes):
+            return model_bytes, ""
         return rounded_twin(model_bytes), ", FP16 values rounded"
     except ImportError:
-        return model_bytes, ", FP16 values computed in FP32 (pip install onnx rounds them)"
+        which = "FP16 values" if precision == "fp16" else "FP16 values, if it has any,"
+        return model_bytes, f", {which} computed in FP32 (pip install onnx rounds them)"
 
 
 def run_set(opened: Opened, held: GateSet, advance: Callable[[int], None]) -> tuple[Said, ...]:

@@ -6,6 +6,7 @@ Shapes: N frames, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from capgan_export.gate.frames import GateSet, JudgedFrames
 from capgan_export.gate.gates import Limits
 from capgan_export.gate.statistics import paired_difference_interval, wilson_interval
 
+AGREEMENT = "top-1 agreement, clean"
 _TINY = 1e-12
 
 
@@ -65,23 +67,62 @@ def _agreement(clean: JudgedFrames, told: Said, limits: Limits) -> CardCheck:
     n = len(clean)
     num_same = int((told.logits_NK.argmax(1) == clean.twin_logits_NK.argmax(1)).sum())
     low, high = wilson_interval(num_same, n)
-    return CardCheck(name="top-1 agreement, clean", kind="task", value=100 * num_same / n, comparison="at least",
+    return CardCheck(name=AGREEMENT, kind="task", value=100 * num_same / n, comparison="at least",
                      limit=100 * limits.top1_agreement, unit="%", n=n, interval_95=(100 * low, 100 * high),
                      passed=high >= limits.top1_agreement)  # fmt: skip
 
 
 def _drop(kind: JudgedFrames, told: Said, limits: Limits) -> CardCheck:
     """Loss of accuracy against the twin on the same frames; fails where it is above its limit and no luck."""
-    twin_N = is_right(kind.twin_logits_NK, kind.labels_N)
-    own_N = is_right(told.logits_NK, kind.labels_N)
-    lost, won = int((twin_N & ~own_N).sum()), int((~twin_N & own_N).sum())
-    both, n = int((twin_N & own_N).sum()), len(kind)
-    low, high = paired_difference_interval(both, lost, won, n - both - lost - won)
-    loss = 100 * (lost - won) / n
-    limit = limits.clean_drop_points if kind.attack is None else limits.attacked_drop_points
-    return CardCheck(name=f"loss of accuracy, {kind.title}", kind="task" if kind.attack is None else "robustness",
-                     value=loss, comparison="at most", limit=limit, unit="points", n=n,
-                     interval_95=(100 * low, 100 * high), passed=low <= 0 or loss <= limit)  # fmt: skip
+    pairs, limit = Pairs.of(kind, told), drop_limit(kind, limits)
+    low, high = pairs.interval_95
+    return CardCheck(name=drop_name(kind), kind="task" if kind.attack is None else "robustness",
+                     value=pairs.loss_points, comparison="at most", limit=limit, unit="points", n=len(kind),
+                     interval_95=(100 * low, 100 * high), passed=not pairs.fail(limit))  # fmt: skip
+
+
+def drop_name(kind: JudgedFrames) -> str:
+    """Return what the check of a loss on these frames is called."""
+    return f"loss of accuracy, {kind.title}"
+
+
+def drop_limit(kind: JudgedFrames, limits: Limits) -> float:
+    """Return the loss on these frames that is allowed, in points."""
+    return limits.clean_drop_points if kind.attack is None else limits.attacked_drop_points
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pairs:
+    """Twin and artifact on the same frames: on how many each of them is right."""
+
+    both: int
+    lost: int
+    """The twin alone is."""
+    won: int
+    """The artifact alone is."""
+    neither: int
+
+    @classmethod
+    def of(cls, kind: JudgedFrames, told: Said) -> Pairs:
+        """Count."""
+        twin_N = is_right(kind.twin_logits_NK, kind.labels_N)
+        own_N = is_right(told.logits_NK, kind.labels_N)
+        both, lost, won = (int(are_N.sum()) for are_N in (twin_N & own_N, twin_N & ~own_N, ~twin_N & own_N))
+        return cls(both=both, lost=lost, won=won, neither=len(kind) - both - lost - won)
+
+    @property
+    def loss_points(self) -> float:
+        """Loss of accuracy, in percentage points."""
+        return 100 * (self.lost - self.won) / (self.both + self.lost + self.won + self.neither)
+
+    @property
+    def interval_95(self) -> tuple[float, float]:
+        """Of the loss, in [-1, 1]."""
+        return paired_difference_interval(self.both, self.lost, self.won, self.neither)
+
+    def fail(self, limit_points: float) -> bool:
+        """Whether the loss is above its limit and no luck."""
+        return self.interval_95[0] > 0 and self.loss_points > limit_points
 
 
 def is_right(logits_NK: NDArray[np.float32], labels_N: NDArray[np.int64]) -> NDArray[np.bool_]:

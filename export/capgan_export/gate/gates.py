@@ -3,7 +3,8 @@
 No artifact fails by the luck of a few frames. A loss of accuracy is paired: the same frames through artifact and twin,
 so that only those count which the two decide differently. It fails where it is above its limit and its 95 % interval
 does not reach down to zero: too large, and no luck. The share of equal labels fails where its whole 95 % interval is
-below the limit. More frames find smaller losses; too few are refused. What is no share of a sample (the largest
+below the limit. More frames find smaller losses; too few are refused, and `verify` says beside each such check at which
+value it would have failed. What is no share of a sample (the largest
 difference, the mean cosine) is held to its limit as it is.
 """
 
@@ -63,6 +64,10 @@ class AttackSpec:
             if value not in get_args(allowed):
                 raise ConfigError(f"{name} of an attack is one of {', '.join(get_args(allowed))}, got {value!r}")
         _require("epsilon of an attack (8/255 is 0.0314)", self.epsilon, 0, 1)
+        if self.epsilon == 0:
+            raise ConfigError(
+                "epsilon of an attack is above 0 (8/255 is 0.0314), got 0: that attacks nothing; raise it"
+            )
         _require("steps of an attack", self.steps, 1, 1 if self.method == "fgsm" else 10_000)
         _require("num_frames of an attack", self.num_frames, FEWEST_FRAMES, math.inf)
 

@@ -41,11 +41,12 @@ def load_gates(path: Path | None = None) -> ReadGates:
     """
     default = _read(DEFAULT)
     if path is None:
-        return ReadGates(gates=_gates(_parsed(default, DEFAULT), DEFAULT.name), name=DEFAULT.name,
+        return ReadGates(gates=_gates(_parsed(default, DEFAULT)), name=DEFAULT.name,
                          sha256=sha256_of_bytes(default))  # fmt: skip
     own = _read(path)
+    laid_over = _laid_over(_parsed(default, DEFAULT), _parsed(own, path))
     try:
-        gates = _gates(_laid_over(_parsed(default, DEFAULT), _parsed(own, path)), path.name)
+        gates = _gates(laid_over)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     return ReadGates(gates=gates, name=path.name, sha256=sha256_of_bytes(own))
@@ -81,8 +82,8 @@ def _laid_over(default: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _gates(raw: Mapping[str, Any], origin: str) -> Gates:
-    _refuse_unknown(raw, ("seed", "num_frames", "limits", "attacks"), origin)
+def _gates(raw: Mapping[str, Any]) -> Gates:
+    _refuse_unknown(raw, ("seed", "num_frames", "limits", "attacks"), "gates")
     limits, attacks = raw.get("limits"), raw.get("attacks")
     if not isinstance(limits, dict) or not all(isinstance(table, dict) for table in limits.values()):
         raise ConfigError(f"expected [limits.fp32], [limits.fp16] and [limits.int8], got {limits!r}")
@@ -92,7 +93,7 @@ def _gates(raw: Mapping[str, Any], origin: str) -> Gates:
     return Gates(
         limits={name: Limits(**_checked(Limits, table, f"limits.{name}")) for name, table in limits.items()},
         attacks=tuple(AttackSpec(**_checked(AttackSpec, table, "attacks")) for table in attacks),
-        **_checked(Gates, {key: raw[key] for key in ("seed", "num_frames") if key in raw}, origin),
+        **_checked(Gates, {key: raw[key] for key in ("seed", "num_frames") if key in raw}, "gates"),
     )
 
 

@@ -13,13 +13,16 @@ from capgan_edge.errors import CapganError, ConfigError
 from capgan_edge.files import sha256_of_bytes
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.card import RobustnessCard, SuspicionThreshold
+from capgan_edge.runtime.card_check import FAILS_AT, LAXER
 from capgan_edge.runtime.manifest import Figure
 from capgan_export.gate.artifacts import Said, open_artifact, precision_of, run_set
 from capgan_export.gate.checks import checks_of, is_right
 from capgan_export.gate.frames import GateSet, JudgedFrames
 from capgan_export.gate.gates_file import ReadGates
+from capgan_export.gate.power import failing_values
 from capgan_export.gate.statistics import wilson_interval
 from capgan_export.gate.stored import bytes_from_set
+from capgan_export.gate.strictness import laxer_than_shipped
 from capgan_export.gate.threshold import tuned_threshold
 
 MADE_BY = "capgan-edge verify"
@@ -100,7 +103,7 @@ def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
         data=trial.held.data,
         seed=trial.held.seed,
         device=opened.device,
-        settings=_settings(trial),
+        settings=_settings(trial, precision, said if checks[0].passed else None),
         checks=checks,
         passed=passed,
     )
@@ -110,7 +113,10 @@ def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
                   figures=figures)  # fmt: skip
 
 
-def _settings(trial: Trial) -> dict[str, JsonValue]:
+def _settings(trial: Trial, precision: str, said: Sequence[Said] | None) -> dict[str, JsonValue]:
+    """Return what the card is to be read with; `said` is None where it is not finite, and fails for that alone."""
+    gates = trial.gates.gates
+    values = {} if said is None else failing_values(trial.held, said, gates.limits[precision])
     return {
         "gates": trial.gates.name,
         "gates_sha256": trial.gates.sha256,
@@ -118,6 +124,8 @@ def _settings(trial: Trial) -> dict[str, JsonValue]:
         "victim_sha256": trial.held.victim_sha256,
         "attacks": [_attack_settings(kind) for kind in trial.held.attacked],
         "rule": "a loss fails above its limit where its 95 % interval excludes 0, agreement where all of its is below",
+        LAXER: list(laxer_than_shipped(gates, trial.held, precision)),
+        FAILS_AT: dict(values),
     }
 
 

@@ -26,8 +26,12 @@ class Report:
     @property
     def unjudged(self) -> tuple[str, ...]:
         """Artifacts that were asked for by name and could not be judged."""
-        unmade = {judged.artifact for judged in self.judged if judged.verdict == "not made"}
-        return tuple(name for name in self.wanted if name in unmade)
+        return tuple(name for name in self.wanted if name in self.not_judged)
+
+    @property
+    def not_judged(self) -> tuple[str, ...]:
+        """Artifacts that could not be judged here, whether they were asked for by name or not."""
+        return tuple(judged.artifact for judged in self.judged if judged.verdict == "not made")
 
     @property
     def exit_code(self) -> int:
@@ -42,6 +46,7 @@ class Report:
         return {
             **self.structure.to_json(),
             "passed": self.exit_code == PASSED,
+            "not_judged": list(self.not_judged),
             "artifacts": [judged.to_json() for judged in self.judged],
             "set": None if held is None or self.trial is None else {
                 "sha256": self.trial.set_sha256, "data": held.data, "seed": held.seed, "twin": held.twin,

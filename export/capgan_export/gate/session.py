@@ -25,7 +25,7 @@ from capgan_export.gate.recording import record_verdicts
 from capgan_export.gate.report import CANNOT_RUN, Report
 from capgan_export.gate.stored import bytes_from_set, load_set
 from capgan_export.gate.threshold import require_rate
-from capgan_export.gate.twin import find_twin, is_twin, set_from_twin
+from capgan_export.gate.twin import TwinSearch, is_twin, search_twin, set_from_twin
 from capgan_export.parity import ParityConfig
 from capgan_export.verification import verify_bundle
 
@@ -55,6 +55,8 @@ class VerifyRequest:
     """Where to store the set that was made."""
     false_alarms: float = 0.01
     """Share of clean frames above the suspicion threshold that is asked for."""
+    overwrite: bool = False
+    """Whether a file that `write_adversarial` names may be replaced."""
     is_written: bool = True
     """Whether cards and thresholds go into the manifest."""
 
@@ -91,9 +93,10 @@ def verified(request: VerifyRequest, console: Console) -> Report:
     require_rate(request.false_alarms)
     gates = load_gates(request.gates)
     with _working(console, "finding the FP32 twin and test images"):
-        bundle, source = _bundle(request.bundle), None
+        bundle, found = _bundle(request.bundle), TwinSearch(source=None)
         if request.against is not None or (bundle is not None and request.adversarial is None):
-            source = _source(request, bundle)
+            found = _search(request, bundle)
+        source = found.source
         images = _images(request, bundle, source, max(gates.gates.num_frames, ParityConfig().num_frames))
     with _working(console, "verifying the structure"):
         structure = verify_bundle(request.bundle, frames=images, against=source)
@@ -104,7 +107,7 @@ def verified(request: VerifyRequest, console: Console) -> Report:
     if source is None and request.adversarial is None:
         if not structure.passed:
             return report
-        raise _no_twin(bundle)
+        raise _no_twin(bundle, found.refusals)
     with locked(request.bundle) if request.is_written else contextlib.nullcontext(bundle) as held:
         names = judged_names(held.manifest, request.artifacts)
         trial = trial_of(_set(request, held, source, images, gates, console), gates, request.false_alarms)
@@ -126,11 +129,23 @@ def _refuse_contradictions(request: VerifyRequest) -> None:
             "expected a stored set to read or one to write, got both; leave --adversarial or --write-adversarial out"
         )
     root = request.bundle.resolve()
+    if request.write_adversarial is not None:
+        _refuse_target(request.write_adversarial, root, overwrite=request.overwrite)
     if request.is_written and root.is_dir() and not os.access(root.parent, os.W_OK):
         raise ConfigError(
             f"expected a bundle whose folder may be written, to put the card in, got {request.bundle}; pass --no-write "
             "to print the verdict alone"
         )
+
+
+def _refuse_target(path: Path, bundle: Path, *, overwrite: bool) -> None:
+    """Refuse to write the set over what is there, before minutes of attacks; into the bundle it never goes."""
+    if path.resolve().is_relative_to(bundle):
+        raise ConfigError(f"expected a file outside the bundle to store the set in, got {path}; name another")
+    if path.is_dir():
+        raise ConfigError(f"expected a file to store the set in, got the folder {path}; name a file in it")
+    if path.exists() and not overwrite:
+        raise ConfigError(f"expected no file at {path} to store the set in, got one; name another, or pass --force")
 
 
 def _bundle(path: Path) -> Bundle | None:
@@ -141,12 +156,13 @@ def _bundle(path: Path) -> Bundle | None:
         return None
 
 
-def _source(request: VerifyRequest, bundle: Bundle | None) -> Source | None:
+def _search(request: VerifyRequest, bundle: Bundle | None) -> TwinSearch:
     from capgan_export.source import find_source
 
     if request.against is not None:
-        return find_source(request.against, victim=request.victim, victim_state=request.victim_state)
-    return None if bundle is None else find_twin(bundle.manifest)
+        named = find_source(request.against, victim=request.victim, victim_state=request.victim_state)
+        return TwinSearch(source=named)
+    return TwinSearch(source=None) if bundle is None else search_twin(bundle.manifest)
 
 
 def _images(request: VerifyRequest, bundle: Bundle | None, source: Source | None, num_frames: int) -> ImageSet | None:
@@ -167,13 +183,14 @@ def _images(request: VerifyRequest, bundle: Bundle | None, source: Source | None
         raise
 
 
-def _no_twin(bundle: Bundle) -> ConfigError:
+def _no_twin(bundle: Bundle, refusals: tuple[str, ...]) -> ConfigError:
     from importlib.util import find_spec
 
     name = bundle.manifest.purifier.name
-    came = (
-        f"no torch pair {name!r} with its weights in the zoo or under ./runs" if find_spec("torch") else "no torch here"
-    )
+    came = "no torch here"
+    if find_spec("torch"):
+        why = f" ({'; '.join(refusals)})" if refusals else ""
+        came = f"no torch pair {name!r} with its weights in the zoo or under ./runs{why}"
     return ConfigError(
         f"expected the FP32 twin of {bundle.path} to attack, or attacked frames, got {came}; name its run with "
         "--against, or pass a stored set with --adversarial (made where torch is: capgan-edge verify BUNDLE "

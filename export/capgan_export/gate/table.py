@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from capgan_edge.runtime.card import CardCheck
+from capgan_edge.runtime.card_check import FAILS_AT, LAXER
 from capgan_edge.runtime.manifest import Figure
 from capgan_export.gate.judging import Judged
 from capgan_export.gate.report import CANNOT_RUN, PASSED, REGRESSION, Report
@@ -24,8 +25,14 @@ def print_report(report: Report, console: Console) -> None:
         _print_judged(judged, console)
     if report.is_written:
         _say(console, f"wrote the cards and thresholds into {report.structure.bundle}")
-    verdicts = {PASSED: "passed", REGRESSION: "FAILED", CANNOT_RUN: f"not judged: {', '.join(report.unjudged)}"}
-    _say(console, verdicts[report.exit_code])
+    _say(console, _conclusion(report))
+
+
+def _conclusion(report: Report) -> str:
+    """Return the last line, which is what a person reads: also what nothing is known of."""
+    verdicts = {PASSED: ["passed"], REGRESSION: ["FAILED"], CANNOT_RUN: []}[report.exit_code]
+    unjudged = [f"not judged: {', '.join(report.not_judged)}"] if report.not_judged else []
+    return "; ".join(verdicts + unjudged)
 
 
 def _print_judged(judged: Judged, console: Console) -> None:
@@ -33,13 +40,20 @@ def _print_judged(judged: Judged, console: Console) -> None:
         _say(console, f"{judged.verdict}  {judged.artifact} ({judged.precision}): {judged.reason}")
         return
     table = Table(title=Text(f"{judged.artifact} ({judged.precision}): {judged.verdict}"), title_justify="left")
-    for column in ("check", "value", "95 % interval", "limit", "n", ""):
+    for column in ("check", "value", "95 % interval", "limit", "would fail at", "n", ""):
         table.add_column(column, overflow="fold")
+    known = judged.card.settings.get(FAILS_AT)
+    held_against = known if isinstance(known, dict) else {}
     for check in judged.card.checks:
-        verdict = Text("passed", style="green") if check.passed else Text("FAILED", style="bold red")
+        fails_at = held_against.get(check.name, "")
         limit = f"{'<=' if check.comparison == 'at most' else '>='} {check.limit:.6g}"
-        table.add_row(Text(check.name), _value(check), _interval(check.interval_95), limit, str(check.n), verdict)
+        table.add_row(Text(check.name), _value(check), _interval(check.interval_95), limit, _fails_at(check, fails_at),
+                      str(check.n), _verdict(check, fails_at))  # fmt: skip
     console.print(table)
+    laxer = judged.card.settings.get(LAXER)
+    if isinstance(laxer, list) and laxer:
+        _say(console, f"  laxer than the shipped gates, so that --require-card does not take it: "
+                      f"{', '.join(map(str, laxer))}")  # fmt: skip
     for figure in judged.figures:
         _say(console, f"  {_figure(figure)}")
     threshold = judged.threshold
@@ -52,6 +66,21 @@ def _print_judged(judged: Judged, console: Console) -> None:
         f"  suspicion threshold {threshold.threshold:.4g}: {asked:g} % false alarms asked for, {measured:.2f} % on the "
         f"half of {threshold.n} clean frames that it was not tuned on",
     )
+
+
+def _fails_at(check: CardCheck, fails_at: object) -> str:
+    """Return the mildest value that would have failed on these frames, or why none would."""
+    if not isinstance(fails_at, float):
+        return str(fails_at)
+    return f"{'>=' if check.comparison == 'at most' else '<='} {fails_at:.4g}"
+
+
+def _verdict(check: CardCheck, fails_at: object) -> Text:
+    if not check.passed:
+        return Text("FAILED", style="bold red")
+    if isinstance(fails_at, str) and fails_at:
+        return Text("cannot fail", style="yellow")
+    return Text("passed", style="green")
 
 
 def _value(check: CardCheck) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,25 +33,43 @@ Advance = Callable[[str, int], None]
 """Told what is being done, and how many more frames of it are done."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TwinSearch:
+    """What came of looking for a twin."""
+
+    source: Source | None
+    refusals: tuple[str, ...] = ()
+    """Why each pair that might have been it is not, in one line each."""
+
+
 def find_twin(manifest: Manifest) -> Source | None:
     """Return the pair that the bundle was made from, where it is at hand: a packaged one, or a run under ./runs.
 
     It is looked for by name and taken by hash; without torch there is none.
     """
+    return search_twin(manifest).source
+
+
+def search_twin(manifest: Manifest) -> TwinSearch:
+    """Look for the pair as `find_twin` does, and remember why those that were looked at are not it."""
     from capgan_edge import zoo
 
     run = RUNS / Path(manifest.purifier.name).name
-    candidates = [partial(_packaged, name) for name in zoo.names() if _is_candidate(zoo.card(name), manifest)]
+    names = [name for name in zoo.names() if _is_candidate(zoo.card(name), manifest)]
+    candidates = {f"{name} of the zoo": partial(_packaged, name) for name in names}
     if run.is_dir():
-        candidates.append(partial(find_source, str(run)))
-    for candidate in candidates:
+        candidates[str(run)] = partial(find_source, str(run))
+    refusals = []
+    for title, candidate in candidates.items():
         try:
             source = candidate()
-        except CapganError:  # no torch here, or a run that was moved on or before a brought victim: not this one
+        except CapganError as error:  # no torch here, a damaged file, a run before a victim that was brought
+            refusals.append(f"{title}: {error}")
             continue
         if is_twin(source, manifest):
-            return source
-    return None
+            return TwinSearch(source=source)
+        refusals.append(f"{title}: has other weights")
+    return TwinSearch(source=None, refusals=tuple(refusals))
 
 
 def _is_candidate(card: dict[str, Any], manifest: Manifest) -> bool:

@@ -11,13 +11,14 @@ from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_edge.runtime.manifest import ArtifactRecord, Manifest, ParityRecord
 from capgan_edge.runtime.ort import OrtRunner
+from capgan_edge.runtime.verdicts import without_verdicts
 from capgan_export.bundling import ARTIFACT
 from capgan_export.parity import ParityConfig, ProbeFrames, joined, measure_parity
 from capgan_export.precision.compared import compared_frames
 from capgan_export.precision.fp16 import Fp16Graph, fp16_from_fp32
 from capgan_export.precision.kept import KeptNode, described
 from capgan_export.precision.probe import Peak, probe_frames_for, require_finite
-from capgan_export.precision.rounding import rounded_twin
+from capgan_export.precision.rounding import ROUNDED, rounded_twin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,6 @@ FP16_PARITY = ParityConfig(tolerance=1e-2, suspicion_tolerance=1e-2, num_levels=
 """Twice the worst of what three graphs were found to differ by, on 512 clean and attacked frames of signs-nano and 256
 of cifar10-nano and of a purifier as the paper's, narrower and with random weights: 4.6e-3 of the largest logit, 5.2e-3
 of suspicion, 4 levels. The first two alone: 1.7e-3, 5.2e-3 and 1."""
-_ARITHMETIC = "each FP16 value rounded behind its node, sums inside a node in FP32"
 _BATCH = 32
 
 
@@ -48,9 +48,9 @@ def add_fp16(
 
     Args:
         path: the bundle.
-        frames: real images of its size, on which FP16 is held against FP32; without any, the data of the zoo's pair
-            that the bundle was made from, or synthetic ones.
-        attacked: the same attacked; without any, they are made where the bundle was made from a pair of the zoo.
+        frames: real images of its size, on which FP16 is held against FP32; without any, the data of the pair
+            that the bundle was made from (one of the zoo's, or a run under ./runs), or synthetic ones.
+        attacked: the same attacked; without any, they are made where that pair is at hand.
         overwrite: make it again where it is there already.
         parity: how far from FP32 it may be.
         say: takes each line for people: what stayed FP32 and why, and how far it is from FP32.
@@ -111,7 +111,7 @@ def fp16_parity(
         record.model_copy(update={"settings": {
             **record.settings,
             "artifact_sha256": digest,
-            "arithmetic": _ARITHMETIC,
+            "arithmetic": ROUNDED,
             "max_abs_logits_in_onnxruntime": in_ort.max_abs_logits,
             "remarks": list(remarks),
         }, "passed": record.passed and in_ort.passed})
@@ -167,9 +167,6 @@ def _grouped(reason: str, kept: Sequence[KeptNode]) -> dict[str, Any]:
 
 def _with_fp16(manifest: Manifest, record: ArtifactRecord, parity: Sequence[ParityRecord]) -> Manifest:
     """Return the manifest with the graph in it; what was bound to an older one's hash goes with that."""
-    return manifest.model_copy(update={
-        "artifacts": {**manifest.artifacts, FP16_ARTIFACT: record},
-        "parity": (*(r for r in manifest.parity if r.artifact != FP16_ARTIFACT), *parity),
-        "cards": tuple(card for card in manifest.cards if card.artifact != FP16_ARTIFACT),
-        "thresholds": tuple(t for t in manifest.thresholds if t.artifact != FP16_ARTIFACT),
-    })  # fmt: skip
+    kept = without_verdicts(manifest, FP16_ARTIFACT)
+    artifacts = {**kept.artifacts, FP16_ARTIFACT: record}
+    return kept.model_copy(update={"artifacts": artifacts, "parity": (*kept.parity, *parity)})

@@ -1,6 +1,6 @@
-"""The frames on which two precisions are compared: those that are given, the zoo's own, or synthetic ones, said aloud.
+"""The frames on which two precisions are compared: those that are given, the pair's own, or synthetic ones, said aloud.
 
-A bundle holds no torch weights, so attacked frames are made where its pair is one of the zoo's, or the caller's.
+A bundle holds no torch weights, so attacked frames are made where its pair is at hand, or by the caller.
 Shapes: N frames, H height, W width.
 """
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capgan_edge.errors import ConfigError, DataError, MissingDependencyError
-from capgan_export.bundling import chosen_frames, purifier_identity
+from capgan_edge.errors import CapganError, ConfigError, MissingDependencyError
+from capgan_export.bundling import chosen_frames
 from capgan_export.parity import ParityConfig, ProbeFrames
 
 if TYPE_CHECKING:
     from capgan_edge.data.images import ImageSet
-    from capgan_edge.models.victims import Victim
     from capgan_edge.runtime.manifest import Manifest
+    from capgan_export.source import Source
 
 _GRID = 4
 """Synthetic frames are this many flat patches a side, under noise: edges and areas, as photographs have."""
@@ -29,8 +29,8 @@ def compared_frames(
     """Return clean and attacked frames of the bundle's size, and a remark on each that is a stand-in or lacking.
 
     Args:
-        manifest: of the bundle; where it names a pair of the zoo, by its very weights, that pair's victim is attacked.
-        frames: real images; None is the data of the zoo's pair, where it is one.
+        manifest: of the bundle; the pair of its very weights (the zoo's, or a run's) is attacked, where it is at hand.
+        frames: real images; None is the data of that pair.
         attacked: frames that the caller attacked; then nothing is attacked here.
         config: how many frames, and the seed.
 
@@ -39,9 +39,9 @@ def compared_frames(
     """
     size_px = (manifest.input.height, manifest.input.width)
     remarks: list[str] = []
-    victim, data = _packaged(manifest, remarks)
-    if frames is None and data is not None:
-        frames = _packaged_frames(data, size_px, config, remarks)
+    twin = _twin(manifest, remarks) if frames is None or attacked is None else None
+    if frames is None and twin is not None:
+        frames = _frames_of(twin, config, remarks)
     if frames is None:
         remarks.append("no real frames were given: synthetic ones stand in; name images to compare on")
         given = [_synthetic(size_px, config)]
@@ -49,10 +49,10 @@ def compared_frames(
         _refuse_size(frames.size_px, size_px, frames.name)
         chosen = chosen_frames(frames, config)
         given = [ProbeFrames(kind="clean", frames_NHWC=chosen.images_NHWC, settings={"data": chosen.name})]
-        if attacked is None and victim is not None:
+        if attacked is None and twin is not None:
             from capgan_export.reference import probe_frames
 
-            return probe_frames(victim, chosen.images_NHWC, data=chosen.name, seed=config.seed), remarks
+            return probe_frames(twin.victim, chosen.images_NHWC, data=chosen.name, seed=config.seed), remarks
     if attacked is not None:
         _refuse_size(attacked.frames_NHWC.shape[1:3], size_px, f"{attacked.kind} frames")
         return [*given, attacked], remarks
@@ -68,35 +68,29 @@ def _refuse_size(came: tuple[int, ...], size_px: tuple[int, int], name: str) -> 
         )
 
 
-def _packaged(manifest: Manifest, remarks: list[str]) -> tuple[Victim | None, str | None]:
-    """Return victim and data of the zoo's pair that the bundle was made from: the name and both hashes must be its."""
+def _twin(manifest: Manifest, remarks: list[str]) -> Source | None:
+    """Return the pair that the bundle was made from, by its very weights: one of the zoo's, or a run under ./runs."""
     from capgan_edge import zoo
+    from capgan_export.gate.twin import find_twin
 
-    name, size_px = manifest.purifier.name, (manifest.input.height, manifest.input.width)
-    if name not in zoo.names():
-        return None, None
+    name = manifest.purifier.name
     try:
-        pair = zoo.load(name)
+        twin = find_twin(manifest)
+        if twin is None and name in zoo.names():
+            zoo.load(name)  # where torch is missing, that is why
+            remarks.append(f"the bundle's weights are not those of the zoo's {name}, whose name it has")
     except MissingDependencyError as error:
-        remarks.append(f"the zoo's {name} could not be loaded: {error}")
-        return None, None
-    from capgan_edge.models.victims import victim_from_module
-
-    victim = victim_from_module(pair.victim, {"kind": "simple-resnet", "name": name}, size_px=pair.size_px,
-                                labels=pair.labels)  # fmt: skip
-    held = (purifier_identity(pair.purifier, name, size_px).sha256, victim.identity["sha256"])
-    if held != (manifest.purifier.sha256, manifest.victim.sha256):
-        remarks.append(f"the bundle's weights are not those of the zoo's {name}, whose name it has")
-        return None, None
-    return victim, pair.data
+        remarks.append(f"the pair that the bundle was made from could not be loaded: {error}")
+        return None
+    return twin
 
 
-def _packaged_frames(data: str, size_px: tuple[int, int], config: ParityConfig, remarks: list[str]) -> ImageSet | None:
+def _frames_of(twin: Source, config: ParityConfig, remarks: list[str]) -> ImageSet | None:
     from capgan_export.source import load_frames
 
     try:
-        return load_frames(data, size_px, num_frames=config.num_frames)
-    except DataError as error:
+        return load_frames(twin.data, twin.size_px, num_frames=config.num_frames, labels=twin.labels)
+    except CapganError as error:
         remarks.append(f"the data that the pair was trained on is not here ({error})")
         return None
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import onnx
 
 _AXES = "rounding_axes"
+ROUNDED = "each FP16 value rounded behind its node, sums inside a node in FP32"
+"""What records say of the twin's arithmetic."""
 
 
 def rounded_twin(model_bytes: bytes) -> bytes:
@@ -29,6 +31,14 @@ def rounded_twin(model_bytes: bytes) -> bytes:
     return data
 
 
+def has_fp16(model_bytes: bytes) -> bool:
+    """Whether the graph makes FP16 values, so that its twin is another graph."""
+    import onnx
+    from onnx import shape_inference
+
+    return bool(_halves(shape_inference.infer_shapes(onnx.load_model_from_string(model_bytes))))
+
+
 def insert_rounding(model: onnx.ModelProto) -> dict[str, str]:
     """Round every FP16 value that a node makes, in a graph whose types are inferred.
 
@@ -37,11 +47,7 @@ def insert_rounding(model: onnx.ModelProto) -> dict[str, str]:
     """
     from onnx import TensorProto, helper
 
-    halves = {
-        value.name
-        for value in (*model.graph.value_info, *model.graph.output)
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT16
-    }
+    halves = _halves(model)
     nodes: list[onnx.NodeProto] = []
     maker_of: dict[str, str] = {}
     rounded: dict[str, str] = {}
@@ -61,3 +67,14 @@ def insert_rounding(model: onnx.ModelProto) -> dict[str, str]:
     model.graph.node.extend(copies)
     del model.graph.value_info[:]
     return maker_of
+
+
+def _halves(model: onnx.ModelProto) -> set[str]:
+    """Return the FP16 values that nodes make."""
+    from onnx import TensorProto
+
+    return {
+        value.name
+        for value in (*model.graph.value_info, *model.graph.output)
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16
+    }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -13,7 +15,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from quantised import graph_of, node, tiny
 
-from capgan_edge.errors import ArtifactError
+from capgan_edge.errors import ArtifactError, ConfigError
 from capgan_edge.files import sha256_of_bytes
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.fields import Precision
@@ -190,15 +192,21 @@ def test_a_cancelled_build_gives_no_plan(full_bundle: Bundle, door: Door) -> Non
 def test_ctrl_c_ends_the_build_and_leaves_nothing(full_bundle: Bundle, door: Door) -> None:
     before = sorted(path for path in full_bundle.path.parent.rglob("*"))
     pressed: list[int] = []
+    ended: list[int] = []
 
     def press(phase: str, share: float) -> None:
         if not pressed:
             pressed.append(1)
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)  # the build goes on while Ctrl-C is dealt with
+            os.kill(os.getpid(), signal.SIGINT)  # by one who is impatient
+            time.sleep(0.5)
+            ended.append(1)
 
     config = EngineConfig(precision="fp32", targets=("sm_86",))
     with pytest.raises(KeyboardInterrupt):
         add_engine(full_bundle.path, config, door=door, progress=press)
+    assert ended, "it was waited for"
     assert sorted(path for path in full_bundle.path.parent.rglob("*")) == before
     assert Bundle.open(full_bundle.path).manifest.engines == {}
     assert "capgan-build-engine" not in {thread.name for thread in threading.enumerate()}
@@ -211,3 +219,15 @@ def test_a_timing_cache_is_read_and_written_where_the_flavour_has_one(tmp_path: 
     with pytest.warns(DeprecationWarning, match="Timing cache operations are no-ops"):
         plan_from_onnx(tiny(), config, source="g", door=whole)
     assert path.is_file()
+
+
+def test_a_timing_cache_is_never_written_into_the_bundle(copy_of: Callable[[], Path], door: Door) -> None:
+    whole = Door("tensorrt", "10.16.0", door.trt, door.log)
+    bundle = copy_of()
+    graph = bundle / "model.fp32.onnx"
+    before = graph.read_bytes()
+    for path in (graph, bundle / "engines" / ".." / "timings"):
+        with pytest.raises(ConfigError, match="expected a timing cache outside the bundle"):
+            add_engine(bundle, EngineConfig(precision="fp32", timing_cache=path), door=whole)
+    assert graph.read_bytes() == before
+    assert not (bundle / "timings").exists()

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from capgan_edge.cli import GROUP, main
 from capgan_edge.runtime.bundle import Bundle
+from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_export.engine.door import Door
 from capgan_export.engine.session import build_bar
 
@@ -86,7 +87,11 @@ BAD = [
     Bad("no precision", [], "expected one of --fp32, --fp16 and --int8, got none"),
     Bad("two precisions", ["--fp16", "--int8"], "got --fp16 and --int8"),
     Bad("int8 without images", ["--int8"], "run capgan-edge calibrate {path} --images DIR first, or pass --images DIR"),
-    Bad("images for fp16", ["--fp16", "--images", "."], "although fp16 needs no calibration; leave it out"),
+    Bad("images for fp32", ["--fp32", "--images", "."], "although the bundle has its FP32 graph; leave it out"),
+    Bad("no such images for fp16", ["--fp16", "--images", "nowhere"], "nowhere"),
+    Bad("images of another size", ["--fp16", "--images", "signs:48"], "name data of that size with --images, e.g."),
+    Bad("a workspace without end", ["--fp32", "--workspace-gib", "1e300"], "of at most 1024, got 1e+300"),
+    Bad("a batch without end", ["--fp32", "--batch", "1,1,1000000000000"], "max <= 4096"),
     Bad("a bad batch", ["--fp32", "--batch", "8,1"], "expected --batch as min,opt,max"),
     Bad("a GPU that it cannot compile for", ["--fp32", "--target", "sm_90"], "expected targets among sm_75"),
     Bad("a word for a GPU", ["--fp32", "--target", "orin"], "expected a target such as sm_86, got 'orin'"),
@@ -115,6 +120,89 @@ def test_images_for_a_graph_that_is_there_are_refused(
 ) -> None:
     assert main(["build-engine", str(copy_of_full()), "--int8", "--images", "."], PARTS) == 1
     assert "although the bundle has its INT8 graph" in capsys.readouterr().err
+
+
+def test_images_make_the_fp16_graph_and_with_force_make_it_again(
+    copy_of_fp32: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(copy_of_fp32())
+    build = ("build-engine", path, "--fp16", "--target", "sm_86", "--images")
+    for options in (["signs"], ["signs:32", "--force"]):
+        assert main([*build, *options], PARTS) == 0
+        err = capsys.readouterr().err
+        assert "clean frames against FP32" in err
+        assert "were given" not in err
+    assert main([*build, "signs"], PARTS) == 1
+    assert "although the bundle has its FP16 graph; leave it out, or pass --force" in capsys.readouterr().err
+
+
+def test_a_stale_fp16_graph_is_refused_and_with_force_made_again(
+    copy_of_fp32: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy_of_fp32()
+    command = ["build-engine", str(path), "--fp16", "--target", "sm_86"]
+    assert main(command, PARTS) == 0
+    with locked(path) as bundle:
+        changed = bundle.read_artifact("fp32") + b"\x1a\x00"  # another producer: the same graph in other bytes
+        grow_bundle(bundle, bundle.manifest, {"model.fp32.onnx": changed})
+    capsys.readouterr()
+    assert main(command, PARTS) == 1
+    assert "expected an FP16 graph made from the bundle's FP32 graph" in capsys.readouterr().err
+    assert main([*command, "--force"], PARTS) == 0
+    manifest = Bundle.open(path).manifest
+    assert manifest.artifacts["model.fp16.onnx"].source_sha256 == manifest.files["model.fp32.onnx"].sha256
+    (engine,) = manifest.engines.values()
+    assert engine.source_sha256 == manifest.files["model.fp16.onnx"].sha256
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def _edit(path: Path) -> None:
+    told = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**told, "precision": "fp32", "profile": {"min": 2, "opt": 2, "max": 2}}))
+
+
+DAMAGES = [
+    ("a changed byte in the plan", ".plan", _flip),
+    ("a lost plan", ".plan", Path.unlink),
+    ("an edited sidecar", ".json", _edit),
+    ("a broken sidecar", ".json", _flip),
+    ("a lost sidecar", ".json", Path.unlink),
+]
+
+
+@pytest.mark.parametrize(("suffix", "damage"), [d[1:] for d in DAMAGES], ids=[d[0] for d in DAMAGES])
+def test_the_command_that_inspect_prints_repairs_a_damaged_engine(
+    suffix: str, damage: Callable[[Path], None], copy_of: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy_of()
+    assert main(["build-engine", str(path), "--fp32", "--target", "sm_86", "--batch", "1,1,4"], PARTS) == 0
+    (name,) = Bundle.open(path).manifest.engines
+    command = json.loads((path / name).with_suffix(".json").read_bytes())["rebuild"].replace("BUNDLE", str(path))
+    damage((path / name).with_suffix(suffix))
+    capsys.readouterr()
+    if (path / name).is_file():
+        assert main(["inspect", str(path / name), "--json"], PARTS) == 1
+        command = json.loads(capsys.readouterr().out)["verdict"]["rebuild"]
+    without_force = command.removeprefix("capgan-edge ").removesuffix(" --force").split()
+    assert main(without_force, PARTS) == 1, "nothing damaged is replaced unasked"
+    assert main([*without_force, "--force"], PARTS) == 0
+    assert list(Bundle.open(path).manifest.engines) == [name]
+
+
+def test_force_forgives_no_damage_but_that_of_the_engine_it_replaces(
+    copy_of: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy_of()
+    for target in ("sm_86", "sm_89"):
+        assert main(["build-engine", str(path), "--fp32", "--target", target], PARTS) == 0
+    _flip(path / "engines/fp32-sm_89-b8.plan")
+    assert main(["build-engine", str(path), "--fp32", "--target", "sm_86", "--force"], PARTS) == 1
+    assert "fp32-sm_89-b8.plan: expected sha256" in capsys.readouterr().err
 
 
 def test_a_calibration_that_fails_says_why(copy_of: Callable[[], Path], capsys: pytest.CaptureFixture[str]) -> None:

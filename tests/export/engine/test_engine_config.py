@@ -20,9 +20,10 @@ def test_batches_are_read(text: str, profile: tuple[int, int, int]) -> None:
     assert profile_from_text(text) == Profile(min=profile[0], opt=profile[1], max=profile[2])
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1,1,1", "8,1,1", "1,9,8", "1,2", "1,2,3,4", "a,b,c", "1.5", "1,,8"])
+@pytest.mark.parametrize("text", ["", "0", "-1,1,1", "8,1,1", "1,9,8", "1,2", "1,2,3,4", "a,b,c", "1.5", "1,,8",
+                                  "1,1,4097", "1,1,1000000000000", "9" * 5000])  # fmt: skip
 def test_batches_out_of_order_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="expected --batch as min,opt,max"):
+    with pytest.raises(ConfigError, match=r"expected --batch as min,opt,max .* <= 4096"):
         profile_from_text(text)
 
 
@@ -38,6 +39,8 @@ class Bad(NamedTuple):
         Bad({"targets": ("sm_86", "sm_86")}, "every target once"),
         Bad({"workspace_gib": 0.0}, "workspace above 0 GiB"),
         Bad({"workspace_gib": float("nan")}, "workspace above 0 GiB"),
+        Bad({"workspace_gib": 1025.0}, "of at most 1024, got 1025"),
+        Bad({"workspace_gib": 1e300}, "of at most 1024"),
     ],
     ids=str,
 )

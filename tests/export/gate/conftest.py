@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from gate_bundle import INT8, add_graph, int8_from_fp32
+from gate_bundle import INT8, PARTS, Verify, add_graph, int8_from_fp32
 
+from capgan_edge.cli import main
 from capgan_edge.data.signs import load_signs
 from capgan_edge.runtime.bundle import Bundle
 from capgan_export.bundling import ARTIFACT, export_pair
 from capgan_export.gate.frames import GateSet
 from capgan_export.gate.gates_file import load_gates
+from capgan_export.gate.stored import bytes_from_set
 from capgan_export.gate.twin import find_twin, set_from_twin
 from capgan_export.source import find_source
 
@@ -62,3 +66,22 @@ def gate_set(signs_bundle: Bundle, gates_file: Path) -> GateSet:
     assert source is not None
     images = load_signs("test", size_px=32, n=96)
     return set_from_twin(source, images, manifest, load_gates(gates_file).gates, lambda title, n: None)
+
+
+@pytest.fixture
+def set_file(gate_set: GateSet, tmp_path: Path) -> Path:
+    path = tmp_path / "attacked.npz"
+    path.write_bytes(bytes_from_set(gate_set))
+    return path
+
+
+@pytest.fixture
+def verify(gates_file: Path, capsys: pytest.CaptureFixture[str]) -> Verify:
+    """Run the command with the small gates, and return its exit code and what it says to machines."""
+
+    def run(bundle: Path, *options: str) -> tuple[int, dict[str, Any]]:
+        code = main(["verify", str(bundle), "--gates", str(gates_file), "--json", *options], PARTS)
+        said: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return code, said
+
+    return run

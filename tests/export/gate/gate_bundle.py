@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from capgan_edge.cli import GROUP
 from capgan_edge.data.signs import load_signs
 from capgan_edge.files import sha256_of_bytes
 from capgan_edge.runtime.bundle import Bundle
@@ -20,6 +22,8 @@ from capgan_edge.runtime.sidecar import EngineSidecar, Profile, engine_record, j
 from capgan_export.bundling import ARTIFACT
 from capgan_export.parity import ParityConfig, ProbeFrames, measure_parity
 
+PARTS = [EntryPoint(name="export", value="capgan_export.command:app", group=GROUP)]
+Verify = Callable[..., tuple[int, dict[str, Any]]]
 INT8 = "model.int8.onnx"
 COARSE = ParityConfig(tolerance=1.0, suspicion_tolerance=1.0, num_levels=255)
 """What INT8 is off by is for the gate to say."""
@@ -32,6 +36,10 @@ class _Frames(CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, Any] | None:
         batch_NHWC = next(self.batches, None)
         return None if batch_NHWC is None else {"frames": batch_NHWC}
+
+
+def manifest_of(path: Path) -> Manifest:
+    return Bundle.open(path).manifest
 
 
 def int8_from_fp32(model_bytes: bytes, frames_NHWC: Any, folder: Path) -> bytes:

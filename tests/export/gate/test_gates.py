@@ -72,6 +72,7 @@ BAD = [
     Bad("unknown attack", '[[attacks]]\nmethod = "cw"\non = "f"', "method of an attack is one of fgsm, pgd"),
     Bad("unknown gradient", '[[attacks]]\nmethod = "pgd"\non = "T"', "on of an attack is one of f, f(T(.))"),
     Bad("epsilon in levels", FGSM + "epsilon = 8", "epsilon of an attack"),
+    Bad("no epsilon at all", FGSM + "epsilon = 0.0", "epsilon of an attack is above 0"),
     Bad("fgsm in steps", FGSM + "steps = 4", "steps of an attack"),
     Bad("twice the same", FGSM + FGSM, "named twice"),
 ]
@@ -83,7 +84,8 @@ def test_bad_gates_are_refused_in_one_line_that_names_file_and_key(case: Bad, tm
     path.write_text(case.text)
     with pytest.raises(ConfigError) as caught:
         load_gates(path)
-    assert str(path) in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).count(path.name) == 1
     assert case.says in str(caught.value)
     assert "\n" not in str(caught.value)
 

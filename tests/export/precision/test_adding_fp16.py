@@ -11,16 +11,19 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from test_export_command import write_images, write_run
 from tiny_pair import make_frames
 
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.runtime.bundle import Bundle, write_bundle
 from capgan_edge.runtime.growth import grow_bundle, locked
-from capgan_edge.runtime.manifest import SuspicionThreshold
+from capgan_edge.runtime.manifest import Figure, SuspicionThreshold
 from capgan_edge.runtime.ort import OrtRunner
+from capgan_export.bundling import export_pair
 from capgan_export.parity import ParityConfig, ProbeFrames
 from capgan_export.precision.adding import FP16_ARTIFACT, FP16_PARITY, add_fp16
 from capgan_export.precision.kept import A_NORM, IN_A_NORM
+from capgan_export.source import find_source, load_frames
 from capgan_export.verification import verify_bundle
 
 FP32_ARTIFACT = "model.fp32.onnx"
@@ -101,6 +104,24 @@ def test_without_frames_synthetic_ones_stand_in_and_it_is_said(copy_of: Callable
     assert set(map(str, remarks)) <= set(said)
 
 
+def test_a_run_of_ones_own_is_compared_on_its_data_clean_and_attacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CAPGAN_EDGE_CACHE", str(tmp_path / "cache"))
+    write_images(tmp_path / "signs")
+    write_run(tmp_path / "runs" / "night")
+    run = find_source("runs/night")
+    frames = load_frames(run.data, run.size_px, num_frames=40)
+    export_pair(run.purifier, run.victim, labels=run.labels, size_px=run.size_px, frames=frames, name=run.name,
+                out=tmp_path / "bundle")  # fmt: skip
+    bundle = add_fp16(tmp_path / "bundle")
+    records = {record.frames: record for record in bundle.manifest.parity if record.artifact == FP16_ARTIFACT}
+    assert records.keys() == {"clean", "attacked"}
+    assert records["clean"].settings["data"] == frames.name
+    assert [record.settings["remarks"] for record in records.values()] == [[], []]
+
+
 def test_a_zoo_name_over_other_weights_is_not_believed(copy_of: Callable[[], Path]) -> None:
     path = copy_of()
     with locked(path) as bundle:
@@ -118,7 +139,9 @@ def test_a_graph_that_is_there_is_kept_until_overwriting_is_asked_for(copy_of: C
     marked = threshold(first)
     with locked(path) as bundle:
         thresholds = (marked, threshold(first, FP32_ARTIFACT))
-        grow_bundle(bundle, bundle.manifest.model_copy(update={"thresholds": thresholds}), {})
+        figures = tuple(figure(name) for name in (FP16_ARTIFACT, FP32_ARTIFACT))
+        old = {"thresholds": thresholds, "figures": figures, "schema_version": 1}
+        grow_bundle(bundle, bundle.manifest.model_copy(update=old), {})
     said: list[str] = []
     again = add_fp16(path, frames=make_frames(), say=said.append)
     assert "kept" in said[-1]
@@ -126,6 +149,8 @@ def test_a_graph_that_is_there_is_kept_until_overwriting_is_asked_for(copy_of: C
     anew = add_fp16(path, frames=make_frames(), attacked=attacked_frames("shifted"), overwrite=True)
     assert anew.read_artifact("fp16") == first.read_artifact("fp16")
     assert [t.artifact for t in anew.manifest.thresholds] == [FP32_ARTIFACT], "what was bound to the old one is gone"
+    assert [f.settings["artifact"] for f in anew.manifest.figures] == [FP32_ARTIFACT]
+    assert anew.manifest.schema_version == 2
     assert [r.frames for r in anew.manifest.parity] == ["clean", "attacked", "clean", "shifted"]
 
 
@@ -133,6 +158,11 @@ def threshold(bundle: Bundle, artifact: str = FP16_ARTIFACT) -> SuspicionThresho
     return SuspicionThreshold(artifact=artifact, artifact_sha256=bundle.manifest.files[artifact].sha256, threshold=0.5,
                               false_alarm_rate=0.01, measured_rate=0.01, n=8, seed=0,
                               data=f"made on {date(2020, 1, 1)}")  # fmt: skip
+
+
+def figure(artifact: str) -> Figure:
+    return Figure(name=f"accuracy, {artifact}", value=50, unit="%", n=8, seed=0, settings={"artifact": artifact},
+                  data="random", device="cpu")  # fmt: skip
 
 
 def test_a_graph_made_from_other_weights_is_told_apart(copy_of: Callable[[], Path]) -> None:
