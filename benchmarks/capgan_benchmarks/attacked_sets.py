@@ -20,7 +20,7 @@ from capgan_edge.data.images import ImageSet
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from capgan_edge.attacks import LinfAttack
+    from capgan_edge.attacks import Attack
 
 BATCH = 256
 
@@ -63,7 +63,7 @@ def clean_set(images: ImageSet) -> AttackedSet:
 
 
 def attacked_set(
-    attack: LinfAttack, model: Callable[[Tensor], Tensor], knowledge: str, images: ImageSet, *, is_bf16: bool
+    attack: Attack, model: Callable[[Tensor], Tensor], knowledge: str, images: ImageSet, *, is_bf16: bool
 ) -> AttackedSet:
     """Attack every image with its true label on `model`, in batches, behind a progress bar.
 
@@ -92,7 +92,7 @@ def batched(tensor_N: Tensor) -> Iterator[Tensor]:
         yield tensor_N[start : start + BATCH]
 
 
-def title_of(attack: LinfAttack) -> str:
+def title_of(attack: Attack) -> str:
     """Return the attack's name with its steps, as in `PGD-40`."""
     steps = getattr(attack, "steps", None)
     return type(attack).__name__ + (f"-{steps}" if steps else "")

@@ -12,9 +12,6 @@ Each stage goes on where it was interrupted. Writes `benchmarks/results/accuracy
 from __future__ import annotations
 
 import csv
-import re
-import subprocess
-import sys
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,7 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capgan_edge.errors import CapganError, ConfigError
+from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision
+from capgan_benchmarks.script import run_script
+from capgan_edge.errors import ConfigError
 from capgan_edge.files import make_folder, sha256_of_bytes, write_atomic, write_json
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from capgan_edge.training.recipes import Recipe
     from capgan_edge.zoo import Pair
-
-ROOT = Path(__file__).parents[2]
 
 
 def main(
@@ -197,26 +194,9 @@ def measured(pair: Pair, test: Any, *, num_images: int | None, num_end_to_end: i
         "code": revision(),
         "environment": asdict(environment),
         "command": pair.card["command"],
-        "arguments": sys.argv[1:],
+        "arguments": recorded_arguments(),
         "figures": found,
     }
-
-
-def record_name(theme: str, record: dict[str, Any]) -> str:
-    """Return `theme_hardware_date.json`, the hardware as a slug."""
-    environment = record["environment"]
-    hardware = re.sub(r"[^a-z0-9]+", "-", f"{environment['cpu']} {environment['num_cpus']}".lower()).strip("-")
-    return f"{theme}_{hardware}_{record['date'][:10]}.json"
-
-
-def revision() -> str:
-    """Return the commit of the checkout, with `+` where files differ from it."""
-    try:
-        done = subprocess.run(["git", "describe", "--always", "--dirty=+", "--abbrev=12"], cwd=ROOT, text=True,
-                              capture_output=True, check=True)  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
 
 
 def write_package(name: str, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
@@ -231,8 +211,4 @@ def write_package(name: str, tensors: dict[str, Tensor], card: dict[str, Any]) -
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except CapganError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(error.exit_code) from None
+    run_script(main)

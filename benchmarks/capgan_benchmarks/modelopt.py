@@ -16,6 +16,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from capgan_benchmarks.script import run_script
 from capgan_edge.errors import CapganError, ConfigError
 
 FOLDER = Path(__file__).parents[1] / "modelopt"
@@ -84,8 +85,4 @@ def main(path: Annotated[Path, typer.Argument(help="Where to make the virtual en
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except CapganError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(error.exit_code) from None
+    run_script(main)

@@ -8,7 +8,6 @@ Writes `benchmarks/results/precision-NAME_HARDWARE_DATE.json`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision
+from capgan_benchmarks.script import run_script
 from capgan_calibration.ranges import Method
-from capgan_edge.errors import CapganError
 
 if TYPE_CHECKING:
     from capgan_benchmarks.attacked_sets import AttackedSet
@@ -39,7 +39,6 @@ def main(
 ) -> None:
     """Measure every variant and write the record."""
     from capgan_benchmarks.demo.environment import read_environment
-    from capgan_benchmarks.make_zoo import ROOT, record_name, revision
     from capgan_benchmarks.variants import labels_of, scored
     from capgan_edge import data, zoo
     from capgan_edge.files import write_json
@@ -62,7 +61,7 @@ def main(
         "code": revision(),
         "environment": asdict(read_environment(None)),
         "command": "python -m capgan_benchmarks.precision",
-        "arguments": sys.argv[1:],
+        "arguments": recorded_arguments(),
         "frames": [{"frames": each.title, "n": len(each.labels_N), "settings": each.settings} for each in sets],
         "variants": rows,
     }
@@ -161,8 +160,4 @@ def _say(row: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except CapganError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(error.exit_code) from None
+    run_script(main)

@@ -5,15 +5,14 @@ python -m capgan_benchmarks.readme
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from capgan_benchmarks.precision_table import full_table, newest_record, short_table
+from capgan_benchmarks.records import ROOT
 from capgan_edge import zoo
 from capgan_edge.errors import DataError
 from capgan_edge.files import write_atomic
 
-ROOT = Path(__file__).parents[2]
 README, PRECISION = ROOT / "README.md", ROOT / "docs" / "precision.md"
 BEGIN, END = "<!-- figures:", "<!-- end of figures -->"
 BEGIN_PRECISION, END_PRECISION = "<!-- precisions:", "<!-- end of precisions -->"

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from capgan_edge.errors import CapganError
+from capgan_benchmarks.records import ROOT, record_name
+from capgan_benchmarks.script import run_script
 from capgan_edge.files import write_json
 
 
@@ -19,7 +20,7 @@ def main(
 ) -> None:
     """Write the run's settings and the rows of its log to benchmarks/results/THEME_HARDWARE_DATE.json."""
     from capgan_benchmarks.demo.environment import read_environment
-    from capgan_benchmarks.make_zoo import ROOT, record_name, training_facts
+    from capgan_benchmarks.make_zoo import training_facts
     from capgan_edge.training.checkpoint import load_checkpoint
 
     state = load_checkpoint(run, "purifier").state
@@ -39,8 +40,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except CapganError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(error.exit_code) from None
+    run_script(main)

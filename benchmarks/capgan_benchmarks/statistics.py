@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-_Z_95 = 1.959963984540054
-"""97.5th percentile of the normal distribution."""
+from capgan_export.gate.statistics import wilson_interval
 
 
 def wilson_interval_percent(num_successes: int, n: int) -> tuple[float, float]:
@@ -17,13 +15,7 @@ def wilson_interval_percent(num_successes: int, n: int) -> tuple[float, float]:
 
     Unlike the textbook interval it stays within [0, 100] and does not shrink to a point at 0 and at n successes.
     """
-    assert 0 <= num_successes <= n, (num_successes, n)
-    assert n > 0
-    share, z2 = num_successes / n, _Z_95**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    low = 0.0 if num_successes == 0 else max(0.0, centre - half)
-    high = 1.0 if num_successes == n else min(1.0, centre + half)
+    low, high = wilson_interval(num_successes, n)
     return 100 * low, 100 * high
 
 

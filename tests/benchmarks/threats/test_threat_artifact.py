@@ -17,13 +17,13 @@ from capgan_edge.files import sha256_of_bytes
 from capgan_edge.runtime.bundle import Bundle, write_bundle
 from capgan_edge.runtime.manifest import (
     ArtifactRecord,
-    EngineRecord,
     InputContract,
     Manifest,
     OutputSpec,
     PurifierIdentity,
     VictimIdentity,
 )
+from capgan_edge.runtime.sidecar import EngineSidecar, Profile, engine_record, json_from_sidecar
 from capgan_export.source import Source
 
 FP32, INT8, ENGINE = "model.fp32.onnx", "model.int8.onnx", "engines/int8.plan"
@@ -34,16 +34,21 @@ OUTPUTS = (OutputSpec(name="logits", dtype="float32", shape=("N", 20)),
 
 def bundle_of(path: Path, source: Source, graphs: dict[str, bytes], *, compiled: bytes) -> Bundle:
     """Write a bundle of graphs, and of an engine that says it was compiled from `compiled`."""
-    engine = EngineRecord(precision="int8", sidecar="engines/int8.json", source_sha256=sha256_of_bytes(compiled),
-                          flavour="tensorrt", version="10", targets=())  # fmt: skip
+    sidecar = EngineSidecar(
+        source=INT8, source_sha256=sha256_of_bytes(compiled), precision="int8", profile=Profile(min=1, opt=1, max=4),
+        flavour="tensorrt", version="10", targets=(), device=None, flags=(), sha256=sha256_of_bytes(b"plan"),
+        size_bytes=4, num_network_layers=8, num_layers=None, num_casts=None, num_reformats=None, seconds=0.1,
+        created="2025-01-01", rebuild="capgan-edge build-engine BUNDLE --int8",
+    )  # fmt: skip
     manifest = Manifest(
         created="2025-01-01", labels=source.labels, input=InputContract(height=32, width=32), outputs=OUTPUTS,
         artifacts={name: ArtifactRecord(precision=name.split(".")[1], opset=20) for name in graphs},
-        engines={ENGINE: engine}, tools={}, victim=VictimIdentity(name="signs", sha256=sha256_of_bytes(b"f")),
+        engines={ENGINE: engine_record(sidecar, "engines/int8.json")}, tools={},
+        victim=VictimIdentity(name="signs", sha256=sha256_of_bytes(b"f")),
         purifier=PurifierIdentity(name="signs", preset="nano", sha256=sha256_of_bytes(b"T"), config={}, macs=0,
                                   parameters=0),
     )  # fmt: skip
-    return write_bundle(path, manifest, {**graphs, ENGINE: b"plan", "engines/int8.json": b"{}"})
+    return write_bundle(path, manifest, {**graphs, ENGINE: b"plan", "engines/int8.json": json_from_sidecar(sidecar)})
 
 
 @pytest.fixture(scope="module")

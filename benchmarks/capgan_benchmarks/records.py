@@ -1,0 +1,44 @@
+"""What every record of figures says beside them: its name, the code, and what the command was called with."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def record_name(theme: str, record: dict[str, Any]) -> str:
+    """Return `theme_hardware_date.json`, the hardware as a slug."""
+    environment = record["environment"]
+    hardware = re.sub(r"[^a-z0-9]+", "-", f"{environment['cpu']} {environment['num_cpus']}".lower()).strip("-")
+    return f"{theme}_{hardware}_{record['date'][:10]}.json"
+
+
+def revision() -> str:
+    """Return the commit of the checkout, with `+` where files differ from it."""
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty=+", "--abbrev=12"], cwd=ROOT, text=True,
+                              capture_output=True, check=True)  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def recorded_arguments(arguments: Sequence[str] | None = None) -> list[str]:
+    """Return the arguments as a record keeps them: of an absolute path, which says nothing elsewhere, the last name.
+
+    Args:
+        arguments: the command line's by default.
+    """
+    return [_without_folders(each) for each in (sys.argv[1:] if arguments is None else arguments)]
+
+
+def _without_folders(argument: str) -> str:
+    option, sign, value = argument.rpartition("=")
+    path = PurePath(value)
+    return f"{option}{sign}{path.name}" if path.is_absolute() else argument
