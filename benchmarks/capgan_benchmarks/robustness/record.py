@@ -1,0 +1,272 @@
+"""The record of a robustness benchmark: every figure with what it takes to read, repeat and compare it.
+
+What other records are compared with must be here, also per image: `right` of a score has one bit an image, in the order
+of the data's indices.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat, StringConstraints, ValidationError
+
+from capgan_edge.errors import DataError
+from capgan_edge.files import write_json
+from capgan_edge.runtime.fields import Count, Date, Listed, Name, Record, Sha256
+from capgan_edge.runtime.sidecar import first_problem
+
+RECORD_SCHEMA = 1
+MAX_RECORD_BYTES = 64 << 20
+CLEAN = "clean"
+"""Stands for the scenario of images that nobody attacked."""
+Percent = Annotated[FiniteFloat, Field(ge=0, le=100)]
+Bits = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+
+
+class DataIdentity(Record):
+    """Which images were attacked."""
+
+    name: Name
+    """As `capgan_edge.data.load` calls it, with its split: `cifar10-jpeg/test`."""
+    n: Annotated[int, Field(ge=1)]
+    num_available: Annotated[int, Field(ge=1)]
+    seed: Count
+    """Of the choice of the n."""
+    sha256: Sha256
+    """Of the chosen frames and labels, in order."""
+
+
+class SystemIdentity(Record):
+    """Something that labels frames: the bare victim, the purified pair in torch, an artifact of a bundle."""
+
+    name: Name
+    """`bare victim`, `purified (torch)`, or an artifact's name, as scores refer to it."""
+    kind: Literal["victim", "pair", "artifact"]
+    sha256: Sha256
+    """Of the artifact's file, or of the weights."""
+    precision: Name
+    device: Name
+
+
+class Score(Record):
+    """How one system labels one set of frames."""
+
+    system: Name
+    n: Annotated[int, Field(ge=1)]
+    num_right: Count
+    percent: Percent
+    interval_95: tuple[Percent, Percent]
+    """Wilson."""
+    right: Bits
+    """One bit an image, packed most significant first, base64."""
+
+
+class Spread(Record):
+    """Of a count over the images."""
+
+    total: Count
+    median: FiniteFloat
+    max: Count
+
+
+class Detection(Record):
+    """How well suspicion tells these frames from the clean ones, on one system."""
+
+    system: Name
+    num_clean: Annotated[int, Field(ge=1)]
+    num_attacked: Annotated[int, Field(ge=1)]
+    roc_auc: Annotated[FiniteFloat, Field(ge=0, le=1)]
+    detected_percent_at_1: Percent
+    """Attacked frames above the threshold that 1 % of the clean frames exceed."""
+    detected_percent_at_5: Percent
+
+
+class Rounding(Record):
+    """What rounding to 8 bits gave back, by one judge."""
+
+    judge: Name
+    n: Count
+    num_right_float: Count
+    num_right_rounded: Count
+
+
+class Cell(Record):
+    """One attack of one threat model at one epsilon, and how every system fares on its frames."""
+
+    scenario: Name
+    attack: Name
+    """With its steps or queries, as in PGD-40."""
+    epsilon: Annotated[FiniteFloat, Field(ge=0, le=1)] | None
+    """L-infinity, pixels in [0, 1]; None where the attack has no such bound (CW)."""
+    settings: dict[str, Any]
+    n: Annotated[int, Field(ge=1)]
+    """The first n of the data's images."""
+    seconds: Annotated[FiniteFloat, Field(ge=0)]
+    """Wall time of the attack, of this run or of the one that cached it."""
+    queries: Spread
+    gradients: Spread
+    num_lost_queries: Count
+    mean_l2: FiniteFloat | None
+    """Of the frames that fool the threat's target; None where none does."""
+    zero_gradient_percent: Percent | None
+    """Share of images whose loss has a gradient of exactly zero at the original; None where none is taken."""
+    rounding: Rounding
+    targets: Listed[Name]
+    """Systems that this threat model is about; the others are scored on the same frames for comparison."""
+    scores: Listed[Score]
+    detections: Listed[Detection]
+
+    @property
+    def title(self) -> str:
+        """What figures call it."""
+        return self.attack if self.scenario == CLEAN else f"{self.attack} ({self.scenario})"
+
+    def score_of(self, system: str) -> Score | None:
+        """Return the score of one system, where it was scored."""
+        return next((score for score in self.scores if score.system == system), None)
+
+
+class Worst(Record):
+    """Accuracy of one system where each image counts as right only if it survives every attack of the scenarios."""
+
+    system: Name
+    epsilon: FiniteFloat
+    scenarios: Listed[Name]
+    attacks: Listed[Name]
+    n: Annotated[int, Field(ge=1)]
+    """Images that all of these attacks were run on."""
+    num_right: Count
+    percent: Percent
+    interval_95: tuple[Percent, Percent]
+
+
+class Flips(Record):
+    """How two systems differ on the same frames; `other` against `reference`."""
+
+    scenario: Name
+    attack: Name
+    epsilon: FiniteFloat | None
+    reference: Name
+    other: Name
+    n: Annotated[int, Field(ge=1)]
+    num_flipped: Count
+    """Frames that the two label differently."""
+    percent: Percent
+    interval_95: tuple[Percent, Percent]
+    num_only_reference_right: Count
+    num_only_other_right: Count
+    p_value: Annotated[FiniteFloat, Field(ge=0, le=1)]
+    """McNemar's exact test that neither is right more often."""
+
+
+class Check(Record):
+    """One self-check: does the benchmark find what it must, and is no gradient masked?"""
+
+    name: Name
+    state: Literal["passed", "failed", "not run"]
+    expected: Name
+    came: Name
+    """What was measured, with n, or why it was not run."""
+
+
+class NotTested(Record):
+    """What this record says nothing about."""
+
+    what: Name
+    why: Name
+
+
+class ThreatWords(Record):
+    """A threat model in words, as the record's readers need them."""
+
+    name: Name
+    gradient_by: Name
+    scored: Name
+    knows: Name
+
+
+class RobustnessRecord(Record):
+    """All of it."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["robustness"] = "robustness"
+    date: Date
+    code: Name
+    environment: dict[str, Any]
+    command: Name
+    arguments: Listed[str]
+    subject: Name
+    """A bundle's, run's or packaged pair's name."""
+    tier: Name
+    seed: Count
+    batch: Annotated[int, Field(ge=1)]
+    """Images attacked at once: random starts depend on it."""
+    data: DataIdentity
+    systems: Listed[SystemIdentity]
+    threats: Listed[ThreatWords]
+    cells: Listed[Cell]
+    """The first is of the clean images."""
+    worst: Listed[Worst]
+    flips: Listed[Flips]
+    checks: Listed[Check]
+    not_tested: Listed[NotTested]
+    seconds: Annotated[FiniteFloat, Field(ge=0)]
+    """Wall time of the run that wrote the record; what was cached is not in it."""
+
+
+def packed(right_N: NDArray[np.bool_]) -> str:
+    """Return one bit an image as text."""
+    return base64.b64encode(np.packbits(right_N).tobytes()).decode()
+
+
+def unpacked(score: Score) -> NDArray[np.bool_]:
+    """Return which images the system labelled rightly.
+
+    Raises:
+        DataError: the bits are not as many as the score says, or do not add up to its count.
+    """
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(score.right), np.uint8))
+    right_N = bits[: score.n].astype(bool)
+    if len(right_N) != score.n or int(right_N.sum()) != score.num_right:
+        raise DataError(
+            f"expected {score.num_right} of {score.n} images right in the score of {score.system}, got "
+            f"{int(right_N.sum())} of {len(right_N)} in its bits; the record was edited: make it again"
+        )
+    return right_N
+
+
+def write_record(path: Path, record: RobustnessRecord) -> None:
+    """Write the record as JSON, atomically."""
+    write_json(path, record.model_dump(mode="json"))
+
+
+def read_record(path: Path) -> RobustnessRecord:
+    """Read and check a record.
+
+    Raises:
+        DataError: it cannot be read, is no such record, or contradicts itself.
+    """
+    try:
+        data = path.read_bytes()
+        if len(data) > MAX_RECORD_BYTES:
+            raise ValueError(f"larger than {MAX_RECORD_BYTES >> 20} MiB")
+        record = RobustnessRecord.model_validate_json(data)
+    except (OSError, ValueError) as error:
+        problem = first_problem(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
+        raise DataError(
+            f"{path}: expected a record of capgan-edge benchmark robustness, but: {problem}; pass its JSON file"
+        ) from error
+    for score in (score for cell in record.cells for score in cell.scores):
+        unpacked(score)
+    return record
+
+
+def cells_of(record: RobustnessRecord, scenarios: Sequence[str] = ()) -> tuple[Cell, ...]:
+    """Return the attacked cells, of some scenarios or of all."""
+    attacked = (cell for cell in record.cells if cell.scenario != CLEAN)
+    return tuple(cell for cell in attacked if not scenarios or cell.scenario in scenarios)
