@@ -76,3 +76,28 @@ def test_changed_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_cards_are_plain_json_without_nan() -> None:
     for name in zoo.names():
         json.dumps(zoo.card(name), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_surrogate_is_another_classifier_of_the_same_classes(name: str) -> None:
+    surrogate, pair = zoo.surrogate(name), zoo.load(name)
+    assert surrogate is not None
+    x_BCHW = torch.rand(4, 3, *pair.size_px)
+    logits_BK = surrogate(x_BCHW)
+    assert logits_BK.shape == (4, len(pair.labels))
+    assert not torch.allclose(logits_BK, pair.victim(x_BCHW), atol=1e-2)
+    assert not surrogate.training
+    assert not any(p.requires_grad for p in surrogate.parameters())
+
+
+def test_a_surrogate_of_other_bytes_than_its_card_says_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(zoo.FOLDER / "signs-nano", tmp_path / "signs-nano")
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    path = tmp_path / "signs-nano" / zoo.SURROGATE_WEIGHTS
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(CheckpointError, match="expected SHA-256"):
+        zoo.surrogate("signs-nano")
+    path.unlink()
+    assert zoo.surrogate("signs-nano") is None

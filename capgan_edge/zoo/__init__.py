@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 from capgan_edge.errors import CheckpointError, ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from capgan_edge.models.purifier import Purifier
     from capgan_edge.models.victim import SimpleResNet
 
 DEFAULT = "signs-nano"
 FOLDER = Path(__file__).parent
 WEIGHTS, CARD = "weights.safetensors", "card.json"
+SURROGATE_WEIGHTS, SURROGATE_CARD = "surrogate.safetensors", "surrogate.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,21 +65,48 @@ def load(name: str = DEFAULT) -> Pair:
     found = card(name)
     try:
         from capgan_edge.models.purifier import Purifier, PurifierConfig
-        from capgan_edge.models.victim import SimpleResNet
         from capgan_edge.training.checkpoint import load_into, load_tensors
     except ImportError as error:
         raise MissingDependencyError(error.name or "torch", f"zoo.load({name!r})", "train") from error
     path = FOLDER / name / WEIGHTS
     tensors = load_tensors(path, sha256=found["weights_sha256"])
-    victim_shape = found["victim"]
-    if victim_shape["kind"] != "simple-resnet":
-        raise CheckpointError(f"{path}: expected a simple-resnet victim, got {victim_shape['kind']!r}")
-    purifier = Purifier(PurifierConfig(**found["purifier"]))
-    victim = SimpleResNet(victim_shape["num_classes"], units_per_stage=victim_shape["units_per_stage"])
+    purifier = Purifier(PurifierConfig(**found["purifier"])).eval().requires_grad_(False)
     load_into(purifier, tensors, "t_ac", str(path))
-    load_into(victim, tensors, "victim", str(path))
-    for module in (purifier, victim):
-        module.eval().requires_grad_(False)
+    victim = _victim(found["victim"], tensors, path)
     height_px, width_px = found["size_px"]
     return Pair(name=name, purifier=purifier, victim=victim, labels=tuple(found["labels"]),
                 size_px=(height_px, width_px), data=found["data"], card=found)  # fmt: skip
+
+
+def surrogate(name: str) -> SimpleResNet | None:
+    """Load f', another classifier of the pair's architecture and data, trained from another seed; None without one.
+
+    An attacker who has trained one of their own attacks by it (the paper's Table I); it protects nothing.
+
+    Raises:
+        ConfigError: there is no such pair.
+        CheckpointError: the weights are not those that its card names.
+        MissingDependencyError: torch is not installed.
+    """
+    card(name)
+    path = FOLDER / name / SURROGATE_WEIGHTS
+    if not path.exists():
+        return None
+    try:
+        from capgan_edge.training.checkpoint import load_tensors
+    except ImportError as error:
+        raise MissingDependencyError(error.name or "torch", f"zoo.surrogate({name!r})", "train") from error
+    found = json.loads(path.with_name(SURROGATE_CARD).read_text())
+    return _victim(found["victim"], load_tensors(path, sha256=found["weights_sha256"]), path)
+
+
+def _victim(shape: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> SimpleResNet:
+    """Return the classifier of a package, frozen and in eval mode."""
+    from capgan_edge.models.victim import SimpleResNet
+    from capgan_edge.training.checkpoint import load_into
+
+    if shape["kind"] != "simple-resnet":
+        raise CheckpointError(f"{path}: expected a simple-resnet victim, got {shape['kind']!r}")
+    victim = SimpleResNet(shape["num_classes"], units_per_stage=shape["units_per_stage"])
+    load_into(victim, tensors, "victim", str(path))
+    return victim.eval().requires_grad_(False)
