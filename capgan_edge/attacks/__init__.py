@@ -13,6 +13,7 @@ from capgan_edge.attacks.mi_fgsm import MIFGSM
 from capgan_edge.attacks.pgd import PGD
 from capgan_edge.attacks.spsa import SPSA
 from capgan_edge.attacks.square import Square
+from capgan_edge.attacks.stealthy_pgd import StealthyPGD, Watched
 
 __all__ = [
     "APGDCE",
@@ -30,4 +31,6 @@ __all__ = [
     "IdentityBackward",
     "LinfAttack",
     "Square",
+    "StealthyPGD",
+    "Watched",
 ]

@@ -1,1 +1,1 @@
-"""`capgan-edge benchmark robustness`: what a defence and its shipped files hold, per threat model, and how it is known."""
+"""`capgan-edge benchmark robustness`: what a defence and the files that ship hold, per threat model."""

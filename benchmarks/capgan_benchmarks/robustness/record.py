@@ -25,7 +25,7 @@ MAX_RECORD_BYTES = 64 << 20
 CLEAN = "clean"
 """Stands for the scenario of images that nobody attacked."""
 Percent = Annotated[FiniteFloat, Field(ge=0, le=100)]
-Bits = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+Bits = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")]
 
 
 class DataIdentity(Record):

@@ -1,0 +1,116 @@
+"""What a robustness benchmark is asked to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from capgan_benchmarks.threats.catalogue import threat_named
+from capgan_edge.errors import ConfigError
+
+Tier = Literal["quick", "paper", "standard"]
+LEVELS = 255
+USUAL_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RobustnessConfig:
+    """One benchmark. Empty tuples and None stand for what the tier says."""
+
+    subject: str
+    """A bundle's path, a run's, or a packaged pair's name."""
+    artifacts: tuple[str, ...] = ()
+    """Names in the bundle; empty is every graph that opens here."""
+    scenarios: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ()
+    """Names of the menu."""
+    epsilons: tuple[float, ...] = ()
+    """L-infinity, pixels in [0, 1]."""
+    n: int | None = None
+    """Images, of the data's test split."""
+    seed: int = 0
+    """Of the choice of images and of the attacks."""
+    tier: str = "quick"
+    data: str | None = None
+    """As `capgan_edge.data.load` takes it; None is what the subject was trained on."""
+    against: str | None = None
+    """The run or packaged pair that a bundle was exported from; None looks for it by its hash."""
+    surrogate: Path | None = None
+    """A victim's run for transfer; None is the one packaged beside a pair."""
+    temperature: float = 1.0
+    """Of artifact-fake-quant: what logits are divided by."""
+    batch: int = USUAL_BATCH
+    """Images attacked at once."""
+    cache: Path | None = None
+    """Where crafted batches are kept; None is the user's cache folder."""
+    replays: tuple[Path, ...] = ()
+    """Exported sets that are scored beside what is crafted."""
+    threads: int | None = None
+    """CPU threads of torch; None leaves torch's own choice."""
+
+    def __post_init__(self) -> None:
+        if self.tier not in get_args(Tier):
+            raise ConfigError(
+                f"expected a tier among {', '.join(get_args(Tier))}, got {self.tier!r}; name one of these"
+            )
+        for what, value, least in (("n", self.n, 1), ("batch", self.batch, 1), ("threads", self.threads, 1)):
+            if value is not None and value < least:
+                raise ConfigError(f"expected {what} of at least {least}, got {value}; pass a larger one")
+        if self.seed < 0:
+            raise ConfigError(f"expected a seed of 0 or more, got {self.seed}; the usual one is 0")
+        for epsilon in self.epsilons:
+            require_epsilon(epsilon, f"{epsilon:g}")
+        if not 0 < self.temperature < math.inf:
+            raise ConfigError(
+                f"expected a temperature above 0, got {self.temperature}; 1 leaves the logits as they are"
+            )
+        for name in self.scenarios:
+            threat_named(name)
+
+
+def epsilons_from_text(text: str) -> tuple[float, ...]:
+    """Return the epsilons of `4,8/255,0.05`: a number below 1 with a point is a share, any other levels of 255.
+
+    Raises:
+        ConfigError: one is no number, or outside [0, 1].
+    """
+    return tuple(dict.fromkeys(_epsilon(part.strip()) for part in text.split(",") if part.strip()))
+
+
+def _epsilon(text: str) -> float:
+    top, slash, bottom = text.partition("/")
+    try:
+        number, divisor = float(top), float(bottom) if slash else 1.0
+        if not slash and (number >= 1 or "." not in text):
+            divisor = LEVELS
+        epsilon = number / divisor
+    except (ValueError, ZeroDivisionError):
+        raise ConfigError(
+            f"expected epsilons as in 4,8,16 (levels of 255), 8/255 or 0.03, got {text!r}; separate them with commas"
+        ) from None
+    require_epsilon(epsilon, text)
+    return epsilon
+
+
+def require_epsilon(epsilon: float, text: str) -> None:
+    """Raise ConfigError unless an epsilon lies in [0, 1]."""
+    if not 0 <= epsilon <= 1:
+        raise ConfigError(
+            f"expected an epsilon in [0, 1], which is 0 to 255 in levels, got {text}; 8 and 8/255 are the usual one"
+        )
+
+
+def epsilon_text(epsilon: float | None) -> str:
+    """Return an epsilon for people, in levels of 255 where it is whole."""
+    if epsilon is None:
+        return "none"
+    levels = epsilon * LEVELS
+    return f"{levels:.0f}/255" if abs(levels - round(levels)) < 1e-6 else f"{epsilon:.4g}"
+
+
+def names_from_text(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return names that were given with commas, in several options, or both."""
+    return tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))

@@ -1,0 +1,71 @@
+"""What the pair in torch makes of chosen frames: purified, where it looked, what it says.
+
+Shapes: R frames, B batch, C channel, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from capgan_export.source import Source
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Portraits:
+    """Of R frames."""
+
+    purified_RHWC: NDArray[np.uint8]
+    heat_RHW: NDArray[np.float32]
+    """Sum over the channels of w_k E_k, at a quarter of the resolution."""
+    suspicion_R: NDArray[np.float64]
+    bare_RK: NDArray[np.float64]
+    """The classifier's logits for the frames as they are."""
+    behind_RK: NDArray[np.float64]
+    """And for what the purifier makes of them, not rounded."""
+
+
+def portraits_of(source: Source, frames_RHWC: NDArray[np.uint8]) -> Portraits:
+    """Put frames through the pair as it is exported; the classifier has a torch module."""
+    import torch
+
+    from capgan_export.fused import inference_copy, inference_victim, rounded, scaled, suspicion
+
+    assert source.victim.module is not None
+    purifier, victim = inference_copy(source.purifier), inference_victim(source.victim.module)
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(frames_RHWC), _BATCH):
+            x_BCHW = scaled(torch.from_numpy(np.ascontiguousarray(frames_RHWC[start : start + _BATCH])))
+            given = purifier.translate(x_BCHW.to(_device(purifier)))
+            parts.append((
+                rounded(given.image_BCHW), given.heat_map_BHW, suspicion(given.domain_logits_BJ),
+                victim(x_BCHW.to(_device(victim))), victim(given.image_BCHW.to(_device(victim))),
+            ))  # fmt: skip
+    purified, heat, suspicious, bare, behind = (_joined(list(held)) for held in zip(*parts, strict=True))
+    return Portraits(purified_RHWC=purified, heat_RHW=heat, suspicion_R=suspicious.astype(np.float64),
+                     bare_RK=bare.astype(np.float64), behind_RK=behind.astype(np.float64))  # fmt: skip
+
+
+def said(logits_RK: NDArray[np.float64]) -> list[tuple[int, float]]:
+    """Return of each frame the label and its softmax probability."""
+    exp_RK = np.exp(logits_RK - logits_RK.max(axis=1, keepdims=True))
+    share_RK = exp_RK / exp_RK.sum(axis=1, keepdims=True)
+    return [(int(share_K.argmax()), float(share_K.max())) for share_K in share_RK]
+
+
+def _device(module: nn.Module) -> str:
+    first = next(module.parameters(), None)
+    return "cpu" if first is None else str(first.device)
+
+
+def _joined(parts: list[Tensor]) -> NDArray[Any]:
+    return np.concatenate([part.cpu().numpy() for part in parts])

@@ -1,0 +1,162 @@
+"""What the command `benchmark robustness` does: run, print, write, and hold against a baseline."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capgan_benchmarks.robustness.baseline import Comparison, compare, has_dropped
+from capgan_benchmarks.robustness.config import RobustnessConfig
+from capgan_benchmarks.robustness.foresight import refuse_other_plan
+from capgan_benchmarks.robustness.junit import junit_xml
+from capgan_benchmarks.robustness.record import RobustnessRecord, read_record, write_record
+from capgan_benchmarks.robustness.running import Finished, prepare, run_robustness
+from capgan_benchmarks.robustness.subject import Subject, find_subject
+from capgan_benchmarks.robustness.terminal import print_record
+from capgan_edge.errors import CapganError, ConfigError, MissingDependencyError
+from capgan_edge.files import make_folder, write_atomic
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+RECORD, REPORT = "record.json", "report.html"
+_WIDTH = 150
+"""Of the tables in columns, where they go to a file."""
+DROPPED, CANNOT_COMPARE = 1, 2
+"""Exit codes: a significant drop against the baseline; a baseline that cannot be compared with."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outputs:
+    """Where results go, and what they are held against."""
+
+    folder: Path | None = None
+    """Of record and report."""
+    baseline: Path | None = None
+    max_drop: float = 1.0
+    """Percentage points."""
+    junit: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_drop <= 100:
+            raise ConfigError(f"expected --max-drop in [0, 100] percentage points, got {self.max_drop}; 1 is usual")
+        if self.junit is not None and self.baseline is None:
+            raise ConfigError("expected --baseline beside --junit, got none; the JUnit file tells of comparisons")
+
+
+def run_command(config: RobustnessConfig, outputs: Outputs, *, is_json: bool) -> int:
+    """Run a benchmark, print and write what came of it, and return the exit code; with `is_json` stdout holds JSON."""
+    from rich.console import Console
+
+    _require_packages()
+    console = Console(stderr=True, soft_wrap=True)
+    baseline = _baseline(outputs)
+    _refuse_foreign(outputs)
+    _limit_threads(config.threads)
+    with find_subject(config.subject, artifacts=config.artifacts, data=config.data, against=config.against,
+                      surrogate=config.surrogate, temperature=config.temperature) as subject:  # fmt: skip
+        prepared = prepare(config, subject)
+        if baseline is not None:
+            with _exit_code(CANNOT_COMPARE):
+                refuse_other_plan(baseline, config, prepared, [system.name for system in subject.systems])
+        finished = run_robustness(config, subject, prepared, console)
+        comparisons = () if baseline is None else _compared(baseline, finished.record, outputs)
+        if outputs.folder is not None:
+            _write(outputs.folder, finished, subject, console)
+    if is_json:
+        sys.stdout.write(json.dumps(finished.record.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
+    else:
+        screen = Console()
+        print_record(finished.record, screen if screen.is_terminal else Console(width=_WIDTH))
+    return _verdict(comparisons, outputs, console)
+
+
+def _require_packages() -> None:
+    from importlib.util import find_spec
+
+    for package, extra in {"torch": "train", "onnx": "train", "onnxruntime": "cpu"}.items():
+        if find_spec(package) is None:
+            raise MissingDependencyError(package, "the robustness benchmark", f"cpu,{extra}")
+
+
+def _limit_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _refuse_foreign(outputs: Outputs) -> None:
+    """Make the folder, and refuse to replace what no benchmark wrote, before hours of attacks."""
+    if outputs.folder is None:
+        return
+    make_folder(outputs.folder)
+    path = outputs.folder / RECORD
+    if path.exists():
+        try:
+            read_record(path)
+        except CapganError as error:
+            raise ConfigError(
+                f"expected a new folder or an earlier benchmark's, got {outputs.folder}, whose {RECORD} is something "
+                "else; nothing was changed there: name another with --out"
+            ) from error
+
+
+def _baseline(outputs: Outputs) -> RobustnessRecord | None:
+    if outputs.baseline is None:
+        return None
+    with _exit_code(CANNOT_COMPARE):
+        return read_record(outputs.baseline)
+
+
+def _compared(baseline: RobustnessRecord, record: RobustnessRecord, outputs: Outputs) -> tuple[Comparison, ...]:
+    """Hold the record against the baseline, and write the JUnit file where one was asked for."""
+    with _exit_code(CANNOT_COMPARE):
+        comparisons = compare(baseline, record, max_drop=outputs.max_drop)
+    if outputs.junit is not None:
+        write_atomic(outputs.junit, junit_xml(comparisons, record))
+    return comparisons
+
+
+@contextlib.contextmanager
+def _exit_code(code: int) -> Iterator[None]:
+    """Give errors of ours this exit code."""
+    try:
+        yield
+    except CapganError as error:
+        error.exit_code = code
+        raise
+
+
+def _write(folder: Path, finished: Finished, subject: Subject, console: Console) -> None:
+    """Write record and report."""
+    from capgan_benchmarks.robustness.progress import say
+    from capgan_benchmarks.robustness.report.inputs import ReportInputs
+    from capgan_benchmarks.robustness.report.page import write_report
+
+    write_record(folder / RECORD, finished.record)
+    crafted = {key: each.frames_NHWC for key, each in finished.crafted.items()}
+    inputs = ReportInputs(labels=subject.labels, images=finished.images, crafted=crafted, source=subject.source)
+    write_report(folder / REPORT, finished.record, inputs)
+    say(console, f"wrote {folder / RECORD} and {folder / REPORT}")
+
+
+def _verdict(comparisons: tuple[Comparison, ...], outputs: Outputs, console: Console) -> int:
+    """Say what came of the comparison, and return the exit code."""
+    from capgan_benchmarks.robustness.progress import say
+
+    if outputs.baseline is None:
+        return 0
+    for comparison in comparisons:
+        if comparison.state != "passed":
+            say(console, f"{comparison.title} ({comparison.scenario}): {comparison.words}")
+    if has_dropped(comparisons):
+        say(console, f"dropped by more than {outputs.max_drop:g} points against {outputs.baseline}")
+        return DROPPED
+    say(console, f"no significant drop of more than {outputs.max_drop:g} points in {len(comparisons)} comparisons")
+    return 0

@@ -1,0 +1,165 @@
+"""`capgan-edge attack`: a set of signs-nano, crafted once, written, refused, and scored again by another bundle."""
+
+from __future__ import annotations
+
+import io
+import json
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from capgan_benchmarks.robustness.config import RobustnessConfig
+from capgan_benchmarks.robustness.exported import read_manifest, read_set
+from capgan_benchmarks.robustness.record import unpacked
+from capgan_benchmarks.robustness.running import prepare, run_robustness
+from capgan_benchmarks.robustness.subject import find_subject
+from capgan_benchmarks.robustness.systems import PAIR, VICTIM
+from capgan_benchmarks.threats.crafting import craft_all
+from capgan_benchmarks.threats.defended import defended_from_source
+from capgan_benchmarks.threats.end_to_end import EndToEnd
+from capgan_edge.attacks import PGD
+from capgan_edge.cli import main
+from capgan_edge.data.images import ImageSet
+from capgan_edge.data.signs.dataset import load_signs
+from capgan_edge.errors import DataError
+from capgan_export.bundling import export_pair
+from capgan_export.parity import ParityConfig
+from capgan_export.source import find_source
+
+ATTACK = EntryPoint("attack", "capgan_benchmarks.robustness.attack_command:app", "capgan_edge.commands")
+NUM_IMAGES = 20
+
+
+def attack(*arguments: str) -> int:
+    return main(["attack", *arguments], parts=[ATTACK])
+
+
+class Exported(NamedTuple):
+    path: Path
+    cache: Path
+    bundle: str
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, signs_20: ImageSet) -> Exported:
+    folder = tmp_path_factory.mktemp("sets")
+    path, cache, bundle, source = folder / "set.npz", folder / "cache", folder / "shipped", find_source("signs-nano")
+    export_pair(source.purifier, source.victim, labels=source.labels, size_px=source.size_px, frames=signs_20,
+                out=bundle, name=source.name, parity=ParityConfig(num_frames=NUM_IMAGES, batches=(1, 4)))  # fmt: skip
+    code = attack(str(bundle), "--attack", "pgd-2", "--epsilon", "8", "--n", str(NUM_IMAGES), "--seed", "5",
+                  "--batch", "12", "-o", str(path), "--cache", str(cache))  # fmt: skip
+    assert code == 0
+    return Exported(path, cache, str(bundle))
+
+
+@pytest.fixture(scope="module")
+def signs_20() -> ImageSet:
+    return load_signs("test", size_px=32, n=NUM_IMAGES)
+
+
+def test_the_file_holds_what_the_attack_makes_of_these_images(exported: Exported, signs_20: ImageSet) -> None:
+    scenario = EndToEnd(defended=defended_from_source(find_source("signs-nano")))
+    wanted = craft_all(scenario, PGD(epsilon=8 / 255, steps=2, seed=5), signs_20, batch=12)
+    found = read_set(exported.path, signs_20)
+    assert np.array_equal(found.frames_NHWC, wanted.frames_NHWC)
+    assert (found.name, found.scenario, found.settings) == (wanted.name, wanted.scenario, wanted.settings)
+    manifest = read_manifest(exported.path)
+    assert (manifest.subject, manifest.seed, manifest.batch, manifest.epsilon) == ("shipped", 5, 12, 8 / 255)
+    assert {VICTIM, PAIR, "model.fp32.onnx"} == set(manifest.systems)
+
+
+def test_json_gives_the_manifest_and_the_accuracy_and_a_file_is_replaced_only_by_force(
+    exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "again.npz"
+    arguments = (exported.bundle, "--attack", "pgd-2", "--n", str(NUM_IMAGES), "--seed", "5", "--batch", "12",
+                 "-o", str(path), "--cache", str(exported.cache), "--json")  # fmt: skip
+    path.write_bytes(b"mine")
+    assert attack(*arguments) == 1
+    assert json.loads(capsys.readouterr().out)["error"].startswith("expected a new file")
+    assert path.read_bytes() == b"mine"
+    assert attack(*arguments, "--force") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["path"], said["attack"], said["n"]) == ("again.npz", "PGD-2", NUM_IMAGES)
+    assert said["percent"] == 100 * said["num_right"] / NUM_IMAGES
+    assert said["interval_95"][0] <= said["percent"] <= said["interval_95"][1]
+    assert read_manifest(path).arrays == read_manifest(exported.path).arrays
+
+
+class Refused(NamedTuple):
+    name: str
+    arguments: tuple[str, ...]
+    message: str
+
+
+REFUSED = [
+    Refused("an attack that does not fit", ("--scenario", "stealthy", "--attack", "square-5"), "StealthyPGD, or PGD"),
+    Refused("no such attack", ("--attack", "magic"), "expected an attack among"),
+    Refused("no such scenario", ("--scenario", "magic"), "expected a threat model among"),
+    Refused("two epsilons", ("--epsilon", "4,8"), "expected one epsilon"),
+    Refused("an epsilon too large", ("--epsilon", "256"), "expected an epsilon in [0, 1]"),
+    Refused("an INT8 graph that is not there", ("--scenario", "artifact-fake-quant"), "it needs an INT8 graph"),
+]
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_what_does_not_apply_is_refused_in_a_line_and_nothing_is_written(
+    case: Refused, exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "set.npz"
+    capsys.readouterr()
+    options = ("--n", "20", "-o", str(path), "--cache", str(tmp_path / "cache"))
+    assert attack(exported.bundle, *options, *case.arguments) == 1
+    said = capsys.readouterr()
+    assert case.message in said.err
+    assert said.err.count("\n") == 1
+    assert not path.exists()
+
+
+def test_a_set_crafted_on_an_artifact_says_which_and_keeps_to_its_frames(
+    exported: Exported, signs_20: ImageSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "asked.npz"
+    options = ("--scenario", "artifact-query", "--attack", "square-2", "--n", "20", "--cache", str(tmp_path / "cache"))
+    assert attack(exported.bundle, *options, "-o", str(path)) == 0
+    found = read_set(path, signs_20)
+    assert (found.name, found.settings["artifact"]) == ("model.fp32.onnx: Square-2", "model.fp32.onnx")
+    assert found.gradients_N.max() == 0
+    assert np.abs(found.frames_NHWC.astype(int) - signs_20.images_NHWC).max() == 8
+    assert "model.fp32.onnx: Square-2 (artifact-query) at epsilon 8/255 on shipped: " in capsys.readouterr().out
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert attack("signs-nano", "-o", str(tmp_path), "--force") == 1
+    assert "expected a file to write, got the folder" in capsys.readouterr().err
+
+
+def test_a_set_is_scored_by_another_subject_as_a_cell_of_its_own(exported: Exported, signs_20: ImageSet) -> None:
+    config = RobustnessConfig(subject=exported.bundle, scenarios=("white-box-victim",), attacks=("fgsm",), n=NUM_IMAGES,
+                              epsilons=(8 / 255,), seed=5, cache=exported.cache, replays=(exported.path,))  # fmt: skip
+    with find_subject(config.subject) as subject:
+        silent = Console(file=io.StringIO())
+        record = run_robustness(config, subject, prepare(config, subject), silent).record
+        crafted = read_set(exported.path, signs_20)
+        for system in subject.systems:
+            right_N = system.say(crafted.frames_NHWC).labels_N == signs_20.labels_N
+            (replayed,) = (cell for cell in record.cells if cell.attack == "replayed PGD-2")
+            score = replayed.score_of(system.name)
+            assert score is not None
+            assert (unpacked(score) == right_N).all()
+    assert (replayed.scenario, replayed.epsilon, replayed.n) == ("end-to-end", 8 / 255, NUM_IMAGES)
+    assert replayed.settings["replayed"] == "set.npz"
+
+
+def test_a_set_of_other_images_is_refused_before_anything_is_attacked(exported: Exported, tmp_path: Path) -> None:
+    config = RobustnessConfig(subject=exported.bundle, scenarios=("white-box-victim",), attacks=("fgsm",), n=19,
+                              cache=tmp_path / "cache", replays=(exported.path,))  # fmt: skip
+    with find_subject(config.subject) as subject:
+        prepared = prepare(config, subject)
+        with pytest.raises(DataError, match=r"at most the 19 images at hand, got one of 20 .*--n 20"):
+            run_robustness(config, subject, prepared, Console(file=io.StringIO()))
+    assert not (tmp_path / "cache").exists()
