@@ -13,10 +13,11 @@ import pytest
 import capgan_edge
 
 HEAVY = ("torch", "onnx", "onnxscript", "onnxruntime", "PIL", "tensorrt", "tensorrt_rtx", "cv2", "matplotlib",
-         "lightning_fabric", "safetensors", "pycuda")  # fmt: skip
+         "lightning_fabric", "safetensors", "pycuda", "prometheus_client")  # fmt: skip
 PARTS = ("capgan_edge.runtime.command", "capgan_edge.training.command", "capgan_export.command",
          "capgan_calibration.command", "capgan_export.engine.engine_command", "capgan_edge.doctor.command",
-         "capgan_benchmarks.command")  # fmt: skip
+         "capgan_benchmarks.command", "capgan_edge.runtime.stream.command", "capgan_edge.runtime.serve.command",
+         "capgan_export.triton.command")  # fmt: skip
 """The modules that bring commands, as pyproject.toml names them."""
 
 

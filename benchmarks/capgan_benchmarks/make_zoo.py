@@ -4,6 +4,7 @@
     python -m capgan_benchmarks.make_zoo cifar10-nano        # data from $CAPGAN_EDGE_DATA
     python -m capgan_benchmarks.make_zoo cifar10-nano --keep-victim    # a new purifier before the packaged victim
     python -m capgan_benchmarks.make_zoo cifar10-nano --measure-only   # the packaged pair again, as it stands
+    python -m capgan_benchmarks.make_zoo cifar10-robust-nano --victim-of cifar10-nano    # before that pair's victim
 
 Each stage goes on where it was interrupted. Writes `benchmarks/results/accuracy-NAME_HARDWARE_DATE.json` and
 `capgan_edge/zoo/NAME/{weights.safetensors, card.json}` of the checkout that it runs in.
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="signs-nano or cifar10-nano.")],
+    name: Annotated[str, typer.Argument(help="signs-nano, cifar10-nano or cifar10-robust-nano.")],
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     num_end_to_end: Annotated[int, typer.Option(min=1, help="Test images under the end-to-end attack.")] = 1000,
     num_images: Annotated[int | None, typer.Option(min=1, help="Test images (default: all).")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     fp32: Annotated[bool, typer.Option("--fp32", help="Attack in fp32, not in bf16 where the machine has it.")] = False,
     keep_victim: Annotated[bool, typer.Option("--keep-victim", help="Train before the packaged victim.")] = False,
+    victim_of: Annotated[str, typer.Option(help="Train before the packaged victim of this pair.")] = "",
     measure_only: Annotated[bool, typer.Option("--measure-only", help="Train nothing: measure the package.")] = False,
     package: Annotated[bool, typer.Option(help="Write weights and card, not only the record.")] = True,
 ) -> None:
@@ -54,17 +56,17 @@ def main(
         )
     if name not in RECIPES:
         raise ConfigError(f"expected a recipe among {', '.join(RECIPES)}, got {name!r}")
-    run_path, recipe = runs / name, RECIPES[name]
+    run_path, recipe, victim_of = runs / name, RECIPES[name], victim_of or (name if keep_victim else "")
     if measure_only:
         tensors, card = kept(name)
     else:
-        if keep_victim:
-            put_victim(name, run_path / "victim", recipe)
+        if victim_of:
+            put_victim(victim_of, run_path / "victim", recipe)
         if not is_finished(run_path / "purifier"):
             train_recipe(name, run_path, is_resumed=run_path.exists())
         tensors, card = packaged(name, run_path, asdict(recipe))
-        if keep_victim:
-            card = with_kept_victim(name, card)
+        if victim_of:
+            card = with_kept_victim(victim_of, card)
     pair = pair_from(name, tensors, card)
     test = data.load(recipe.data, "test")
     record = measured(pair, test, num_images=num_images, num_end_to_end=num_end_to_end, seed=seed,
@@ -78,11 +80,16 @@ def main(
 
 
 def packaged(name: str, run_path: Path, recipe: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return what a package holds: T_AC and the victim of the last epochs, and the card without its figures."""
+    """Return what a package holds: T_AC and the victim, and the card without its figures.
+
+    Both are of their last epochs, but a robust T_AC, which is of its best epoch by PGD-10.
+    """
     from capgan_edge.models.cost import cost_of
+    from capgan_edge.training.robust_start import is_robust_run
     from capgan_edge.training.runs import load_purifier_run, load_victim_run
 
-    purifier, _, checkpoint = load_purifier_run(run_path / "purifier")
+    path = run_path / "purifier"
+    purifier, _, checkpoint = load_purifier_run(path / "best.json" if is_robust_run(path) else path)
     victim, state = load_victim_run(run_path / "victim"), checkpoint.state
     height_px, width_px = state["size_px"]
     tensors = {k: t for k, t in checkpoint.tensors.items() if k.split(".")[0] in ("t_ac", "victim")}
@@ -94,6 +101,8 @@ def packaged(name: str, run_path: Path, recipe: dict[str, Any]) -> tuple[dict[st
         "data": recipe["data"],
         "size_px": state["size_px"],
         "labels": state["class_names"],
+        "mode": state.get("mode", "cap-gan"),
+        "epoch": checkpoint.epoch,
         "purifier": state["purifier"],
         "victim": state["victim"],
         "costs": costs,
@@ -113,12 +122,13 @@ def kept(name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return load_tensors(zoo.FOLDER / name / zoo.WEIGHTS, sha256=card["weights_sha256"]), card
 
 
-def with_kept_victim(name: str, card: dict[str, Any]) -> dict[str, Any]:
-    """Return the card of a new purifier before the packaged victim: its recipe is the one the victim was made by."""
-    old = kept(name)[1]
+def with_kept_victim(victim_of: str, card: dict[str, Any]) -> dict[str, Any]:
+    """Return the card of a new purifier before a packaged victim: its recipe is the one the victim was made by."""
+    old = kept(victim_of)[1]
     recipe = card["recipe"] | {"victim": old["recipe"]["victim"]}
-    origin = {key: old[key] for key in ("weights_sha256", "measured")}
-    return card | {"recipe": recipe, "victim_from": origin, "command": f"{card['command']} --keep-victim"}
+    origin = {key: old[key] for key in ("name", "weights_sha256", "measured")}
+    option = "--keep-victim" if victim_of == card["name"] else f"--victim-of {victim_of}"
+    return card | {"recipe": recipe, "victim_from": origin, "command": f"{card['command']} {option}"}
 
 
 def put_victim(name: str, run_path: Path, recipe: Recipe) -> None:
@@ -153,12 +163,12 @@ def training_facts(run_path: Path) -> dict[str, Any]:
 
 def pair_from(name: str, tensors: dict[str, Tensor], card: dict[str, Any]) -> Pair:
     """Return the pair as the zoo would load it from the package."""
-    from capgan_edge.models.purifier import Purifier, PurifierConfig
+    from capgan_edge.models.presets import config_kind, purifier_from
     from capgan_edge.models.victim import SimpleResNet
     from capgan_edge.training.checkpoint import load_into
     from capgan_edge.zoo import Pair
 
-    purifier = Purifier(PurifierConfig(**card["purifier"]))
+    purifier = purifier_from(config_kind(card["purifier"])(**card["purifier"]))
     victim = SimpleResNet(card["victim"]["num_classes"], units_per_stage=card["victim"]["units_per_stage"])
     for module, prefix in ((purifier, "t_ac"), (victim, "victim")):
         load_into(module, tensors, prefix, name)

@@ -29,7 +29,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
     assert 0 < percent <= 100
     if percent == 50:
         return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
-    return ordered[max(0, n - 1 - int((100 - percent) * n / 100))]
+    return ordered[max(0, n - 1 - int((100 - percent) * n / 100 + 1e-9))]  # 100 - 99.9 is a little less than 0.1
 
 
 def separation(low_N: NDArray[np.float64], high_M: NDArray[np.float64]) -> float:

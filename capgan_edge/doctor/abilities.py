@@ -17,6 +17,7 @@ def judge(report: Report) -> tuple[Ability, ...]:
     """Return every ability of capgan-edge, with what it has here or lacks."""
     return (
         _run_on_cpu(report),
+        _run_in_openvino(report),
         _run_on_cuda(report),
         _build_engines(report),
         _run_engines(report),
@@ -47,6 +48,14 @@ def _run_on_cpu(report: Report) -> Ability:
         return _works(name, f"onnxruntime {runtime.version}; instructions: {', '.join(fast) or 'none that matter'}")
     problem = provider.problem if provider is not None else runtime.problem
     return _lacks(name, f"onnxruntime: {problem or 'it offers no CPU provider'}", _install("cpu"))
+
+
+def _run_in_openvino(report: Report) -> Ability:
+    name, library = "run in OpenVINO", report.library("openvino")
+    if library.problem is not None:
+        return _lacks(name, f"openvino: {library.problem}", _install("openvino"))
+    extra = "with" if report.cpu.features.get("avx512_bf16") or report.cpu.features.get("amx_bf16") else "without"
+    return _works(name, f"openvino {library.version}, on the CPU, {extra} BF16 (where it is asked for)")
 
 
 def _run_on_cuda(report: Report) -> Ability:

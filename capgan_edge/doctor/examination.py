@@ -21,6 +21,7 @@ from capgan_edge.doctor.machine import SYSTEM, read_cpu, read_driver, read_jetpa
 T = TypeVar("T")
 _LIBRARIES: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "openvino": ("openvino",),
     "PIL": ("pillow",),
     "onnx": ("onnx",),
     "onnxscript": ("onnxscript",),
@@ -29,6 +30,8 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "lightning_fabric": ("lightning-fabric",),
 }
 """Modules that are imported, and the packages that bring them."""
+_PROBES = {"openvino": ("openvino",)}
+"""Of those that are made to run a graph instead."""
 _FLAVOURS: dict[str, tuple[str, ...]] = {
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
     "tensorrt_rtx": ("tensorrt-rtx", "tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),
@@ -48,7 +51,8 @@ def examine(*, timeout_s: float = 60.0, root: Path = SYSTEM) -> Report:
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         visit = _Visit(pool, timeout_s)
-        libraries = {name: visit.later("imports", name) for name in _LIBRARIES if _version(_LIBRARIES[name])}
+        libraries = {name: visit.later(*_PROBES.get(name, ("imports", name)))
+                     for name in _LIBRARIES if _version(_LIBRARIES[name])}  # fmt: skip
         flavours = {name: visit.later("tensorrt", name) for name in _FLAVOURS}
         gpu, pycuda = visit.later("gpu"), visit.later("pycuda")
         smi = pool.submit(_nvidia_smi, timeout_s)

@@ -48,6 +48,18 @@ def provider(name: str) -> None:
         raise RuntimeError(f"expected {RESULT} from a graph of three nodes, got {float(result)}")
 
 
+def openvino() -> None:
+    """Compile a graph in OpenVINO, run it, and hold the result to what it must be."""
+    import numpy as np
+
+    core = importlib.import_module("openvino").Core()
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    compiled = core.compile_model(core.read_model(TINY_MODEL), "CPU", settings)
+    result = float(compiled({0: np.array(FRAMES, np.uint8)})[0])
+    if result != RESULT:
+        raise RuntimeError(f"expected {RESULT} from a graph of three nodes, got {result}")
+
+
 def tensorrt(flavour: str) -> dict[str, Any]:
     """Load a TensorRT, and try to make a builder."""
     from capgan_edge.runtime.trt_engine import load_flavour
@@ -85,7 +97,7 @@ def pycuda() -> dict[str, str]:
 
 
 PROBES: dict[str, Callable[..., Any]] = {
-    probe.__name__: probe for probe in (imports, providers, provider, tensorrt, gpu, pycuda)
+    probe.__name__: probe for probe in (imports, providers, provider, openvino, tensorrt, gpu, pycuda)
 }
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from capgan_edge.errors import ConfigError
-from capgan_edge.models.purifier import PurifierConfig
+from capgan_edge.models.purifier import Purifier, PurifierConfig
+from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig
 
 PRESETS: Mapping[str, PurifierConfig] = MappingProxyType(
     {
@@ -18,6 +19,8 @@ PRESETS: Mapping[str, PurifierConfig] = MappingProxyType(
         # Cheaper than the victim that it protects.
         "nano": PurifierConfig(ngf=16, num_blocks=2, end_kernel_px=3, norm="batch", padding="zeros",
                                output="residual", has_skips=True),
+        # Decides the class and paints it: what holds where the attacker has the gradient of all of it.
+        "robust-nano": RobustPurifierConfig(),
     }
 )  # fmt: skip
 
@@ -27,3 +30,14 @@ def preset(name: str) -> PurifierConfig:
     if name not in PRESETS:
         raise ConfigError(f"expected a preset among {', '.join(PRESETS)}, got {name!r}")
     return PRESETS[name]
+
+
+def purifier_from(config: PurifierConfig) -> Purifier:
+    """Return a new network of the kind that its settings are of."""
+    return RobustPurifier(config) if isinstance(config, RobustPurifierConfig) else Purifier(config)
+
+
+def config_kind(settings: object) -> type[PurifierConfig]:
+    """Return the class of stored settings: those of a robust purifier say so."""
+    is_robust = isinstance(settings, dict) and settings.get("kind") == "robust"
+    return RobustPurifierConfig if is_robust else PurifierConfig

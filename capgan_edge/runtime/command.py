@@ -17,8 +17,8 @@ _Bundle = Annotated[Path, typer.Argument(help="A bundle that capgan-edge export 
 def classify(
     bundle: _Bundle,
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders to search for them.")],
-    backend: Annotated[str, typer.Option(help="auto, tensorrt, cuda or cpu.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, tensorrt, cuda, openvino or cpu.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, int8, or bf16 (openvino alone).")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of one call (a count).")] = None,
     require_card: Annotated[bool, typer.Option("--require-card", help="Refuse what has not passed verify.")] = False,
     allow_host_code: Annotated[

@@ -15,7 +15,7 @@ from capgan_edge.runtime.manifest import Manifest
 from capgan_edge.runtime.trt import TrtRunner
 
 _MAX_BATCH = 64
-"""Frames given to ONNX Runtime at once; an engine takes what its profile says."""
+"""Frames given to ONNX Runtime or OpenVINO at once; an engine takes what its profile says."""
 
 
 def load_classifier(
@@ -41,16 +41,16 @@ def classifier_from_opened(bundle: Bundle, opened: Opened, *, require_card: bool
             artifact has none that passed.
     """
     manifest, runner = bundle.manifest, opened.runner
+    runtime = card_check.computing_runtime(opened.backend, opened.precision)
     try:
         _refuse_other_contract(manifest, opened, origin=bundle.path / opened.artifact)
         if require_card:
-            card_check.require_card(manifest, opened.artifact)
+            card_check.require_card(manifest, opened.artifact, runtime)
     except BaseException:
         runner.close()
         raise
     is_engine = isinstance(runner, TrtRunner)
-    record = manifest.engines[opened.artifact] if is_engine else manifest.artifacts[opened.artifact]
-    threshold = card_check.threshold_of(manifest, opened.artifact)
+    threshold = card_check.threshold_of(manifest, opened.artifact, runtime)
 
     def launches() -> dict[str, Any]:
         return {"launches": asdict(runner.counts)} if isinstance(runner, TrtRunner) else {}
@@ -63,13 +63,13 @@ def classifier_from_opened(bundle: Bundle, opened: Opened, *, require_card: bool
         info={
             "bundle": str(bundle.path),
             "artifact": opened.artifact,
-            "precision": record.precision,
+            "precision": opened.precision,
             "sha256": manifest.files[opened.artifact].sha256,
             "backend": opened.backend,
             "providers": list(runner.providers),
             "purifier": manifest.purifier.name,
             "victim": manifest.victim.name,
-            "card_warning": card_check.card_warning(manifest, opened.artifact),
+            "card_warning": card_check.card_warning(manifest, opened.artifact, runtime),
         },
         live_info=launches,
         backend_reason=opened.reason,

@@ -20,6 +20,13 @@ class Weights(str, Enum):
     ugatit = "ugatit"
 
 
+class Mode(str, Enum):
+    """What a purifier is trained against."""
+
+    cap_gan = "cap-gan"
+    robust = "robust"
+
+
 class PrecisionOption(str, Enum):
     """Precision of training."""
 
@@ -87,14 +94,34 @@ def purifier_command(
     victim_state: Annotated[Path | None, typer.Option(help="Safetensors for a module:factory victim.")] = None,
     data: Data = "signs",
     out: Out = Path("runs/purifier"),
-    preset: Annotated[str, typer.Option(help="paper, small or nano.")] = "nano",
-    weights: Annotated[Weights, typer.Option(help="Inner weights of identity and cycle: 1, or 10.")] = Weights.paper,
-    epochs: Annotated[int, typer.Option(min=1, help="All epochs; the paper trains 200.")] = 6,
+    preset: Annotated[
+        str | None, typer.Option(help="paper, small or nano (default), or robust-nano (default of --mode robust).")
+    ] = None,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            help="cap-gan (default): attacks on the victim alone, as in the paper. robust: attacks on victim and "
+            "purifier together. With --resume, the run's."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Mode robust: NAME=VALUE, any setting of RobustConfig, as in attack=pgd-7."),
+    ] = None,
+    init_from: Annotated[
+        Path | None, typer.Option(help="Mode robust with --set init=run: the purifier's run to start from.")
+    ] = None,
+    weights: Annotated[
+        Weights | None, typer.Option(help="Inner weights of identity and cycle: 1 (paper, default), or 10.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="All epochs (default: 6); the paper trains 200.")] = None,
     semantic_epochs: Annotated[
         int | None, typer.Option(min=0, help="First epochs without cycle and GAN (default: half); the paper has none.")
     ] = None,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Peak rate of Adam; the paper's is 1e-4.")] = 2e-3,
-    schedule: Annotated[str, typer.Option(help="one-cycle, cosine (the paper's) or steps.")] = "one-cycle",
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="Peak rate of Adam (default: 2e-3); the paper's is 1e-4.")
+    ] = None,
+    schedule: Annotated[str | None, typer.Option(help="one-cycle (default), cosine (the paper's) or steps.")] = None,
     batch_size: BatchSize = 128,
     mirror: Mirror = None,
     seed: Seed = 0,
@@ -103,21 +130,24 @@ def purifier_command(
     resume: Resume = False,
     is_json: Json = False,
 ) -> None:
-    """Train CAP-GAN's purifier before a frozen victim."""
-    from capgan_edge.training.start import cap_gan_config, is_mirrored, start_purifier
+    """Train a purifier before a frozen victim: CAP-GAN's, or one that holds end to end (--mode robust)."""
+    from capgan_edge.training.robust_mode import PurifierOptions, start_mode
+    from capgan_edge.training.start import is_mirrored
 
-    first = epochs // 2 if semantic_epochs is None else semantic_epochs
-    config = cap_gan_config(preset, weights.value, epochs=epochs, semantic_epochs=first, schedule=schedule,
-                            learning_rate=learning_rate, batch_size=batch_size,
-                            is_mirrored=is_mirrored(mirror, data), seed=seed)  # fmt: skip
-    summary = start_purifier(config, preset, victim, victim_state, data, out, devices=devices, is_resumed=resume,
-                             precision=precision.value if precision else None)  # fmt: skip
+    options = PurifierOptions(
+        mode=mode.value if mode else None, settings=tuple(settings or ()), init_from=init_from, preset=preset,
+        weights=weights.value if weights else None, epochs=epochs, semantic_epochs=semantic_epochs,
+        learning_rate=learning_rate, schedule=schedule, batch_size=batch_size, is_mirrored=is_mirrored(mirror, data),
+        seed=seed,
+    )  # fmt: skip
+    summary = start_mode(options, victim, victim_state, data, out, devices=devices, is_resumed=resume,
+                         precision=precision.value if precision else None)  # fmt: skip
     _tell(summary, is_json=is_json)
 
 
 @train.command("recipe")
 def recipe_command(
-    name: Annotated[str, typer.Argument(help="signs-nano or cifar10-nano.")],
+    name: Annotated[str, typer.Argument(help="signs-nano, cifar10-nano or cifar10-robust-nano.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of both runs (default: runs/NAME).")] = None,
     resume: Resume = False,
     is_json: Json = False,

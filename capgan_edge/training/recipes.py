@@ -20,6 +20,8 @@ from capgan_edge.training.config import CapGanConfig
 from capgan_edge.training.device import start_fabric
 from capgan_edge.training.origin import resumed_device
 from capgan_edge.training.purifier import PurifierRun
+from capgan_edge.training.robust import RobustRun
+from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.runs import has_started, is_finished, load_victim_run, victim_state
 from capgan_edge.training.victim import VictimConfig, train_victim
 
@@ -32,7 +34,8 @@ class Recipe:
     """A source that `capgan_edge.data.load` understands."""
     victim: VictimConfig
     preset: str
-    purifier: CapGanConfig
+    purifier: CapGanConfig | RobustConfig
+    """The mode `cap-gan` or the mode `robust`, by its settings."""
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -51,6 +54,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             victim=VictimConfig(epochs=30, small_crop_epochs=14),
             preset="nano",
             purifier=CapGanConfig(epochs=6, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16),
+        ),
+        # Trained end to end against an attacker who has the gradient of all of it.
+        "cifar10-robust-nano": Recipe(
+            data="cifar10-jpeg",
+            victim=VictimConfig(epochs=30, small_crop_epochs=14),
+            preset="robust-nano",
+            purifier=RobustConfig(head_epochs=36, head_small_crop_epochs=28, painter_epochs=2, whole_epochs=2),
         ),
     }
 )  # fmt: skip
@@ -80,12 +90,20 @@ def train_recipe(
     if not is_finished(victim_path):
         train_victim(recipe.victim, train, victim_path, fabric, is_resumed=victim_path in started, source=recipe.data)
     victim = load_victim_run(victim_path)
-    run = PurifierRun(recipe.purifier, preset(recipe.preset), victim, victim_state(victim), train, purifier_path,
-                      fabric, source=recipe.data)  # fmt: skip
+    run = _purifier_run(recipe, victim, train, purifier_path, fabric)
     if purifier_path in started:
         run.resume()
-    purifier: Purifier = run.run().t_ac
-    return purifier, victim, train
+    trained = run.run()
+    return trained if isinstance(trained, Purifier) else trained.t_ac, victim, train
+
+
+def _purifier_run(
+    recipe: Recipe, victim: SimpleResNet, train: ImageSet, path: Path, fabric: Fabric
+) -> PurifierRun | RobustRun:
+    config, shape, identity = recipe.purifier, preset(recipe.preset), victim_state(victim)
+    if isinstance(config, RobustConfig):
+        return RobustRun(config, shape, victim, identity, train, path, fabric, source=recipe.data)
+    return PurifierRun(config, shape, victim, identity, train, path, fabric, source=recipe.data)
 
 
 def recipe_of(name: str) -> Recipe:

@@ -11,7 +11,8 @@ from safetensors.torch import save as bytes_from_tensors
 
 from capgan_edge.errors import CapganError, CheckpointError, ConfigError
 from capgan_edge.files import sha256_of_bytes, write_json
-from capgan_edge.models.purifier import Purifier, PurifierConfig
+from capgan_edge.models.presets import config_kind, purifier_from
+from capgan_edge.models.purifier import Purifier
 from capgan_edge.models.victim import SimpleResNet
 from capgan_edge.training.checkpoint import Checkpoint, Kind, load_checkpoint, load_into, read_pointer
 from capgan_edge.training.stored import check_fits, checked_count, settings_from
@@ -122,9 +123,9 @@ def load_purifier_run(path: Path) -> tuple[Purifier, SimpleResNet | None, Checkp
     victim = state.get("victim")
     if not isinstance(victim, dict) or "kind" not in victim or "purifier" not in state:
         raise CheckpointError(f"{path}: expected the state of a purifier's run, got keys {sorted(state)}; train again")
-    config = settings_from(PurifierConfig, state["purifier"], path)
-    check_fits(lambda: Purifier(config), checkpoint.tensors, "t_ac", path)
-    purifier = Purifier(config)
+    config = settings_from(config_kind(state["purifier"]), state["purifier"], path)
+    check_fits(lambda: purifier_from(config), checkpoint.tensors, "t_ac", path)
+    purifier = purifier_from(config)
     load_into(purifier, checkpoint.tensors, "t_ac", str(path))
     purifier.eval().requires_grad_(False)
     if victim["kind"] != "simple-resnet":

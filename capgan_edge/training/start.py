@@ -35,15 +35,15 @@ def start_victim(
     config: VictimConfig, source: str, out: Path, *, precision: Precision | None, devices: int | None, is_resumed: bool
 ) -> Summary | None:
     """Train a victim on the train split of `source`, writing to `out`; return the summary (of the first process)."""
-    _refuse_overwriting(out, is_resumed)
+    refuse_overwriting(out, is_resumed)
     train = data.load(source, "train")
-    config = replace(config, num_held_out=_num_held_out(config.num_held_out, train))
+    config = replace(config, num_held_out=held_out_of(config.num_held_out, train))
     state: dict[str, Any] = {}
     if is_resumed:
         state = load_checkpoint(out, "victim").state
-        _check_data(state, train, out)
+        check_same_data(state, train, out)
         config = settings_from(VictimConfig, state.get("config"), out)
-    fabric = _start_fabric(state, out, precision, devices)
+    fabric = fabric_of_run(state, out, precision, devices)
     if fabric.is_global_zero:
         _warn_of_small_images(train)
     train_victim(config, train, out, fabric, is_resumed=is_resumed, source=source)
@@ -66,19 +66,19 @@ def start_purifier(
 
     A resumed run takes its settings, its precision, its processes and, where it holds it, its victim from `out`.
     """
-    _refuse_overwriting(out, is_resumed)
+    refuse_overwriting(out, is_resumed)
     shape = preset_of(preset)
     train = data.load(source, "train")
     if is_resumed:
         checkpoint, shape, config, own = _resumed(out, train)
         module, identity = find_victim(victim, weights, train) if victim else own_victim(own, checkpoint, out)
         check_same_victim(victim_state(own) if own else checkpoint.state["victim"], identity, out)
-        fabric = _start_fabric(checkpoint.state, out, precision, devices)
+        fabric = fabric_of_run(checkpoint.state, out, precision, devices)
     else:
-        num_held_out = _num_held_out(config.num_held_out, train)
+        num_held_out = held_out_of(config.num_held_out, train)
         config = replace(config, num_held_out=num_held_out, num_watched=min(config.num_watched, num_held_out))
         module, identity = find_victim(victim, weights, train)
-        fabric = _start_fabric({}, out, precision, devices)
+        fabric = fabric_of_run({}, out, precision, devices)
     run = PurifierRun(config, shape, module, identity, train, out, fabric, source=source)
     if is_resumed:
         run.resume()
@@ -112,15 +112,15 @@ def is_mirrored(wanted: bool | None, source: str) -> bool:
     return not is_drawn(source) if wanted is None else wanted
 
 
-def _num_held_out(wanted: int, train: ImageSet) -> int:
-    """Hold out what the settings say, and of a small data set a tenth."""
+def held_out_of(wanted: int, train: ImageSet) -> int:
+    """Return how many images to hold out: what the settings say, and of a small data set a tenth."""
     return max(1, min(wanted, len(train) // 10))
 
 
 def _resumed(out: Path, train: ImageSet) -> tuple[Checkpoint, PurifierConfig, CapGanConfig, SimpleResNet | None]:
     """Return what `out` holds of a purifier's run, its settings and shapes checked before anything is built on them."""
     purifier, own, checkpoint = load_purifier_run(out)
-    _check_data(checkpoint.state, train, out)
+    check_same_data(checkpoint.state, train, out)
     config, shape = settings_from(CapGanConfig, checkpoint.state.get("config"), out), purifier.config
     attention = config.discriminator_attention
     check_fits(
@@ -129,7 +129,8 @@ def _resumed(out: Path, train: ImageSet) -> tuple[Checkpoint, PurifierConfig, Ca
     return checkpoint, shape, config, own
 
 
-def _check_data(state: dict[str, Any], train: ImageSet, out: Path) -> None:
+def check_same_data(state: dict[str, Any], train: ImageSet, out: Path) -> None:
+    """Raise ConfigError unless a run goes on with the images that it was started with."""
     if state.get("data") != train.name:
         raise ConfigError(
             f"expected the data that {out} was started with ({state.get('data')!r:.80}), got {train.name}; name it "
@@ -137,7 +138,8 @@ def _check_data(state: dict[str, Any], train: ImageSet, out: Path) -> None:
         )
 
 
-def _start_fabric(state: dict[str, Any], out: Path, precision: Precision | None, devices: int | None) -> Fabric:
+def fabric_of_run(state: dict[str, Any], out: Path, precision: Precision | None, devices: int | None) -> Fabric:
+    """Start Fabric as the options say, or as the run to resume was started."""
     its_precision, its_devices = resumed_device(state, out, precision, devices)
     return start_fabric(its_precision, devices=its_devices)
 
@@ -153,7 +155,8 @@ def _warn_of_small_images(train: ImageSet) -> None:
         )
 
 
-def _refuse_overwriting(out: Path, is_resumed: bool) -> None:
+def refuse_overwriting(out: Path, is_resumed: bool) -> None:
+    """Raise ConfigError where a new run would overwrite one, or where there is none to resume."""
     is_there = has_started(out)
     if is_there and not is_resumed:
         raise ConfigError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capgan_edge.errors import CheckpointError, ConfigError, DataError, MissingDependencyError
+from capgan_edge.runtime.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from capgan_edge.data.images import ImageSet
@@ -54,7 +55,8 @@ def find_source(spec: str | None, *, victim: str | None = None, victim_state: Pa
         if newest is not None:
             return _from_run(newest, victim, victim_state, why=", the newest finished run")
         return _from_zoo(zoo.DEFAULT, victim, why=" from the zoo, since there is no finished run under ./runs")
-    if Path(spec).exists():
+    is_bundle = (Path(spec) / MANIFEST).is_file()  # `export NAME -o NAME` leaves one under a packaged pair's name
+    if Path(spec).exists() and not (is_bundle and spec in zoo.names()):
         return _from_run(Path(spec), victim, victim_state)
     if spec in zoo.names():
         return _from_zoo(spec, victim, why=" from the zoo")

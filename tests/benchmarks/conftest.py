@@ -12,7 +12,7 @@ from tiny_signs import Run, tiny_source
 from capgan_benchmarks.demo.config import DemoConfig
 from capgan_benchmarks.demo.session import run
 from capgan_benchmarks.demo.terminal import Narrator
-from capgan_benchmarks.latency import LatencyConfig
+from capgan_benchmarks.latency.in_turn import LatencyConfig
 from capgan_export.source import Source
 
 

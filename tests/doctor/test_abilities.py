@@ -10,7 +10,17 @@ import pytest
 from capgan_edge.doctor.abilities import judge
 from capgan_edge.doctor.facts import Ability, Cache, Cpu, Gpu, JetPack, Library, Provider, Report, TensorRt
 
-LIBRARIES = ("onnxruntime", "PIL", "onnx", "onnxscript", "torch", "safetensors", "lightning_fabric", "pycuda")
+LIBRARIES = (
+    "onnxruntime",
+    "openvino",
+    "PIL",
+    "onnx",
+    "onnxscript",
+    "torch",
+    "safetensors",
+    "lightning_fabric",
+    "pycuda",
+)
 GPU = Gpu(name="RTX A2000", sm="sm_86", driver="580.1", cuda="13.0", memory_total_mib=6000, memory_free_mib=5000,
           seen_by=("driver library",), is_usable=True)  # fmt: skip
 RTX = TensorRt(flavour="tensorrt_rtx", version="1.7.1", is_loadable=True, can_build=True,
@@ -37,6 +47,9 @@ def libraries(**problems: str) -> tuple[Library, ...]:
 def test_a_whole_machine_can_do_everything_and_needs_no_remedy() -> None:
     assert [found for found in judge(WHOLE) if not found.works or found.remedy is not None] == []
     assert ability("run on the CPU").detail == "onnxruntime 1.0; instructions: avx2"
+    assert "without BF16" in ability("run in OpenVINO").detail
+    with_bf16 = replace(WHOLE.cpu, features={"avx512_bf16": True})
+    assert "with BF16" in ability("run in OpenVINO", cpu=with_bf16).detail
 
 
 CASES: dict[str, tuple[str, dict[str, Any], str, str]] = {
@@ -60,6 +73,8 @@ CASES: dict[str, tuple[str, dict[str, Any], str, str]] = {
                                 "no cudnn", "cuDNN"),
     "no onnxruntime": ("run on the CPU", {"providers": (), "libraries": libraries(onnxruntime="it is not installed")},
                        "onnxruntime: it is not installed", "capgan-edge[cpu]"),
+    "no openvino": ("run in OpenVINO", {"libraries": libraries(openvino="it is not installed")},
+                    "openvino: it is not installed", "capgan-edge[openvino]"),
     "broken torch": ("train, export, calibrate", {"libraries": libraries(torch="libtorch.so", onnx="gone")},
                      "torch: libtorch.so; onnx: gone", "capgan-edge[cpu,train]"),
     "no pillow": ("classify image files", {"libraries": libraries(PIL="gone")}, "PIL: gone", "capgan-edge[cpu]"),

@@ -26,8 +26,8 @@ from capgan_edge.doctor.printing import print_report
 from capgan_edge.runtime.gpu import first_gpu
 
 PARTS = [EntryPoint("doctor", "capgan_edge.doctor.command:app", GROUP)]
-HEAVY = ("torch", "onnx", "onnxscript", "onnxruntime", "PIL", "tensorrt", "tensorrt_rtx", "pycuda", "safetensors",
-         "lightning_fabric")  # fmt: skip
+HEAVY = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "PIL", "tensorrt", "tensorrt_rtx", "pycuda",
+         "safetensors", "lightning_fabric")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,13 @@ def test_the_providers_are_those_that_really_make_a_session(report: Report) -> N
 def test_a_provider_that_another_one_stands_in_for_does_not_work() -> None:
     with pytest.raises(ProbeError, match="CPUExecutionProvider was used"):
         ask("provider", "CUDAExecutionProvider", timeout_s=60)
+
+
+def test_openvino_is_told_as_it_runs_a_graph(report: Report) -> None:
+    openvino = pytest.importorskip("openvino", reason="needs openvino: pip install 'capgan-edge[openvino]'")
+    assert report.library("openvino").problem is None
+    assert openvino.__version__.startswith(str(report.library("openvino").version))
+    assert works(report, "run in OpenVINO")
 
 
 def test_libraries_are_told_as_they_are_installed(report: Report) -> None:
@@ -116,7 +123,7 @@ def test_people_get_a_line_for_every_ability(said: Callable[..., tuple[int, str]
     lines = out.splitlines()
     (cpu,) = [line for line in lines if line.startswith("missing  run on the CPU: ")]
     assert cpu == "missing  run on the CPU: onnxruntime: a stub; pip install 'capgan-edge[cpu]'"
-    assert sum(line.startswith(("works", "missing")) for line in lines) == 7
+    assert sum(line.startswith(("works", "missing")) for line in lines) == 8
 
 
 def test_people_are_told_of_pycuda_and_jetpack_also_where_there_is_neither() -> None:

@@ -49,5 +49,5 @@ def test_nano_costs_less_than_the_victim_and_small_lies_between_it_and_the_paper
     assert nano.parameters < victim.parameters < small.parameters < paper.parameters
 
 
-def test_the_presets_are_paper_small_and_nano() -> None:
-    assert set(PRESETS) == {"paper", "small", "nano"}
+def test_the_presets_are_paper_small_nano_and_robust_nano() -> None:
+    assert set(PRESETS) == {"paper", "small", "nano", "robust-nano"}

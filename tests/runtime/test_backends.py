@@ -60,10 +60,10 @@ def without_gpu() -> Opener:
 def test_what_was_asked_for_is_what_runs(bundle: Bundle) -> None:
     opened = open_runner(bundle, backend="cpu")
     assert (opened.backend, opened.artifact, opened.reason) == ("cpu", "model.fp32.onnx", "cpu: asked for")
-    with pytest.raises(ConfigError, match="auto, tensorrt, cuda, cpu, got 'tpu'"):
+    with pytest.raises(ConfigError, match="auto, tensorrt, cuda, openvino, cpu, got 'tpu'"):
         open_runner(bundle, backend="tpu")
     for backend in BACKENDS:
-        with pytest.raises(ConfigError, match="precision is one of auto, fp32, fp16, int8, got 'bogus'"):
+        with pytest.raises(ConfigError, match="precision is one of auto, fp32, fp16, int8, bf16, got 'bogus'"):
             open_runner(bundle, backend=backend, precision="bogus")
 
 
@@ -235,7 +235,7 @@ def test_load_tells_the_truth_on_a_machine_without_a_gpu(bundle: Bundle, plan: b
     with pytest.raises(CapganError, match=r"expected a TensorRT engine that runs here, but: .* no driver shows one"):
         capgan_edge.load(held.path, backend="tensorrt")
     with capgan_edge.load(held.path) as classifier:
-        assert classifier.backend_reason.startswith(("cpu: ", "cuda: "))
+        assert classifier.backend_reason.startswith(("cpu: ", "cuda: ", "openvino: "))
         assert classifier.describe()["precision"] == "fp32"
 
 

@@ -175,7 +175,7 @@ def test_a_suspicion_at_the_threshold_itself_is_no_alarm(make_model: Callable[..
 
 
 def test_bad_options_are_refused_in_one_line(shared_bundle: Bundle, make_model: Callable[..., bytes]) -> None:
-    with pytest.raises(ConfigError, match="auto, tensorrt, cuda, cpu, got 'npu'"):
+    with pytest.raises(ConfigError, match="auto, tensorrt, cuda, openvino, cpu, got 'npu'"):
         capgan_edge.load(shared_bundle.path, backend="npu")
     with pytest.raises(ArtifactError, match="this bundle has fp32"):
         capgan_edge.load(shared_bundle.path, precision="fp16")

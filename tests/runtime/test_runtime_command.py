@@ -81,7 +81,7 @@ def test_a_precision_that_there_is_none_of_is_named_before_anything_is_advised(
     arguments = ["classify", str(shared_bundle.path), str(images), "--backend", "tensorrt", "--precision", "bogus"]
     assert main(arguments, RUNTIME) == 1
     err = capsys.readouterr().err
-    assert "precision is one of auto, fp32, fp16, int8, got 'bogus'" in err
+    assert "precision is one of auto, fp32, fp16, int8, bf16, got 'bogus'" in err
     assert "build-engine" not in err
 
 

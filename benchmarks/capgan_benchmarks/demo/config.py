@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from capgan_benchmarks.latency import LatencyConfig
+from capgan_benchmarks.latency.in_turn import LatencyConfig
 from capgan_edge.errors import ConfigError
 
 MADE_BY = "capgan-edge demo"

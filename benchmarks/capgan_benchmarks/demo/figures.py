@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from capgan_benchmarks.demo.attacked import AttackedFrames
 from capgan_benchmarks.demo.config import END_TO_END_NAME
 from capgan_benchmarks.demo.scored import Scored
-from capgan_benchmarks.latency import Latency
+from capgan_benchmarks.latency.in_turn import Latency
 from capgan_benchmarks.statistics import separation, wilson_interval_percent
 from capgan_edge.runtime.manifest import Figure
 

@@ -17,7 +17,7 @@ from capgan_benchmarks.demo.config import END_TO_END_NAME, PGD_NAME, DemoConfig
 from capgan_benchmarks.demo.figures import ALONE, CLEAN, DEPLOYED
 from capgan_benchmarks.demo.scored import Scored, score
 from capgan_benchmarks.demo.terminal import Narrator
-from capgan_benchmarks.latency import Latency, time_in_turn
+from capgan_benchmarks.latency.in_turn import Latency, time_in_turn
 from capgan_edge.errors import ArtifactError, ConfigError
 
 if TYPE_CHECKING:

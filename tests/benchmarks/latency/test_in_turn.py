@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from capgan_benchmarks.latency import LatencyConfig, time_in_turn
+from capgan_benchmarks.latency.in_turn import LatencyConfig, time_in_turn
 from capgan_edge.errors import ConfigError
 
 

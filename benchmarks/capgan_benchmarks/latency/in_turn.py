@@ -1,4 +1,4 @@
-"""Time calls in turn, so that a machine that slows down slows all of them alike."""
+"""Time a few calls in turn, so that a machine that slows down slows all of them alike: for the demo."""
 
 from __future__ import annotations
 

@@ -1,0 +1,22 @@
+"""The group `benchmark`: what is measured of what ships."""
+
+from __future__ import annotations
+
+import typer
+
+from capgan_benchmarks.latency.command import latency, pareto
+from capgan_benchmarks.robustness.command import robustness
+from capgan_benchmarks.training_command import training
+
+app = typer.Typer()
+benchmark = typer.Typer(no_args_is_help=True)
+app.add_typer(benchmark, name="benchmark", help="Measure what ships: how robust, how fast.")
+benchmark.command()(robustness)
+benchmark.command()(latency)
+benchmark.command()(pareto)
+benchmark.command()(training)
+
+
+@benchmark.callback()
+def _group() -> None:
+    """Measure what ships: how robust, how fast."""

@@ -1,0 +1,127 @@
+"""Which artifacts are worth having: latency against robust accuracy, and those that no other beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from capgan_benchmarks.latency.record import LatencyRecord, Row
+from capgan_benchmarks.robustness.record import RobustnessRecord, SystemIdentity, Worst
+from capgan_edge.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One artifact in one runtime, with both figures measured on these very bytes in this very runtime."""
+
+    name: str
+    is_victim: bool
+    p50_ms: float
+    p90_ms: float
+    n_queries: int
+    percent: float
+    """Robust accuracy: images that survive every attack."""
+    interval_95: tuple[float, float]
+    n_images: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pareto:
+    """All points, and who is left out."""
+
+    points: tuple[Point, ...]
+    front: tuple[str, ...]
+    """Names of the points that no other beats in latency and accuracy both."""
+    left_out: tuple[str, ...]
+    """Purified artifacts with a latency and without a robustness of their own."""
+    attacks: str
+    """What accuracy is under, in words."""
+
+
+def pareto_of(latency: LatencyRecord, robustness: RobustnessRecord, *, batch: int) -> Pareto:
+    """Join two records on the artifacts' hashes and what computed them: a figure of one runtime is not another's.
+
+    Raises:
+        ConfigError: the records share no artifact, or the first has no such batch size.
+    """
+    rows = [row for row in latency.rows if row.batch == batch and row.role in ("victim", "purified")]
+    if not rows:
+        raise ConfigError(
+            f"expected one of the batch sizes of the latency record, "
+            f"{', '.join(map(str, latency.protocol.batches))}, got {batch}; name one of these"
+        )
+    worst = _worst_of_most(robustness)
+    points, left_out = [], []
+    for row in rows:
+        system = _system_of(row, robustness.systems)
+        found = None if system is None else worst.get(system.name)
+        if found is not None:
+            points.append(_point(row, found))
+        elif row.role == "purified":
+            left_out.append(row.name)
+    if not any(not point.is_victim for point in points):
+        raise ConfigError(
+            "expected records that share an artifact, got none of the same hash in the same runtime; "
+            "measure both on one bundle"
+        )
+    some = next(iter(worst.values()))
+    attacks = f"{', '.join(some.attacks)} at epsilon {some.epsilon * 255:.3g}/255 ({', '.join(some.scenarios)})"
+    return Pareto(points=tuple(points), front=front_of(points), left_out=tuple(left_out), attacks=attacks)
+
+
+def front_of(points: Sequence[Point]) -> tuple[str, ...]:
+    """Return the names of points that no other is at least as good as in both, and better in one; fastest first."""
+    best = [
+        point
+        for point in points
+        if not any(
+            (other.p50_ms <= point.p50_ms and other.percent >= point.percent)
+            and (other.p50_ms < point.p50_ms or other.percent > point.percent)
+            for other in points
+        )
+    ]
+    return tuple(point.name for point in sorted(best, key=lambda point: point.p50_ms))
+
+
+def _worst_of_most(record: RobustnessRecord) -> dict[str, Worst]:
+    """Return the worst cases by system, of the scenarios and epsilon that most systems have, then most attacks."""
+    groups: dict[tuple[object, ...], dict[str, Worst]] = {}
+    for each in record.worst:
+        groups.setdefault((each.epsilon, each.scenarios, each.attacks), {})[each.system] = each
+    if not groups:
+        raise ConfigError(
+            "expected a robustness record with worst cases over its attacks, got one without; run it with attacks"
+        )
+    return max(groups.values(), key=lambda held: (len(held), *_breadth(next(iter(held.values())))))
+
+
+def _breadth(worst: Worst) -> tuple[int, float]:
+    return len(worst.attacks), worst.epsilon
+
+
+def _system_of(row: Row, systems: Sequence[SystemIdentity]) -> SystemIdentity | None:
+    """Return the row's system: by hash and runtime; of the bare classifier its FP32 in ONNX Runtime, as in torch."""
+    if row.role == "victim":
+        is_bare = (row.runtime, row.precision) == ("ort", "fp32")
+        return next((system for system in systems if system.kind == "victim"), None) if is_bare else None
+    return next(
+        (
+            system
+            for system in systems
+            if (system.kind, system.sha256, _runtime_of(system)) == ("artifact", row.artifact_sha256, row.runtime)
+        ),
+        None,
+    )
+
+
+def _runtime_of(system: SystemIdentity) -> str:
+    """Return the runtime that a system's device names, as latency records call it."""
+    if "OpenVINO" in system.device:
+        return "openvino-bf16" if system.precision == "bf16" else "openvino"
+    return "ort" if "ONNX Runtime" in system.device else "tensorrt"
+
+
+def _point(row: Row, worst: Worst) -> Point:
+    held = row.end_to_end
+    return Point(name=row.name, is_victim=row.role == "victim", p50_ms=held.p50_ms, p90_ms=held.p90_ms,
+                 n_queries=held.n, percent=worst.percent, interval_95=worst.interval_95, n_images=worst.n)  # fmt: skip

@@ -1,0 +1,156 @@
+"""The purifier of the mode `robust`: an encoder that decides the class, and a painter that draws the decision.
+
+Before a frozen victim whose gradient everybody has, a purifier holds only where it decides by itself and paints an
+image from which the victim reads that decision. So this one has a class head, and a residual that reaches over the
+whole range of the pixels. The suspicion is a linear probe on what every level of the encoder sees.
+Shapes: B batch, C channel, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from capgan_edge.errors import ConfigError
+from capgan_edge.models.blocks import ConvNormAct, NormName, PaddingName, ResidualBlock, make_conv
+from capgan_edge.models.purifier import OutputName, Purifier, PurifierConfig, Translated
+
+MAX_CHANNELS, MAX_BLOCKS, MAX_CLASSES = 4096, 64, 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RobustPurifierConfig(PurifierConfig):
+    """The shape of a purifier with a class head; its norms fold away at export."""
+
+    kind: Literal["robust"] = "robust"
+    """Tells these settings from a CAP-GAN purifier's where they are stored."""
+    ngf: int = 16
+    """Channels at full resolution, in the encoder and in the painter."""
+    middle_channels: int = 48
+    """Channels at half the resolution."""
+    num_middle_blocks: int = 1
+    """Residual blocks at half the resolution."""
+    feature_channels: int = 128
+    """Channels at a quarter of the resolution, which the class head reads."""
+    num_blocks: int = 2
+    """Residual blocks at a quarter of the resolution."""
+    num_classes: int = 10
+    reach: float = 2.0
+    """Largest residual, in [0, 2]: 1 turns any pixel into any other, 2 does so with a gradient left."""
+    end_kernel_px: int = 3
+    norm: NormName = "batch"
+    padding: PaddingName = "zeros"
+    output: OutputName = "residual"
+
+    def __post_init__(self) -> None:
+        PurifierConfig.__post_init__(self)
+        channels = (self.ngf, self.middle_channels, self.feature_channels)
+        if not all(1 <= number <= MAX_CHANNELS for number in channels):
+            raise ConfigError(f"expected 1 to {MAX_CHANNELS} channels a level, got {channels}")
+        if not (0 <= self.num_middle_blocks <= MAX_BLOCKS and self.num_blocks <= MAX_BLOCKS):
+            raise ConfigError(
+                f"expected at most {MAX_BLOCKS} blocks a level, got {self.num_middle_blocks} and {self.num_blocks}"
+            )
+        if not 2 <= self.num_classes <= MAX_CLASSES or not 0 < self.reach <= 2:
+            raise ConfigError(
+                f"expected at least two classes and reach in (0, 2], got {self.num_classes} and {self.reach}"
+            )
+        if self.norm == "adalin" or self.output != "residual" or self.has_skips or self.attention != "gap":
+            raise ConfigError(
+                "expected a robust purifier with a residual output, average pooling, without skips and without AdaLIN, "
+                f"got output {self.output}, attention {self.attention}, has_skips {self.has_skips}, norm {self.norm}"
+            )
+
+
+class Decided(NamedTuple):
+    """What the encoder and its heads make of a batch."""
+
+    features_BCHW: Tensor
+    """At a quarter of the resolution."""
+    class_logits_BK: Tensor
+    domain_logits_B1: Tensor
+    """Above 0 where the input looks attacked."""
+
+
+class RobustPurifier(Purifier):
+    """A `Purifier` by its contract (`config`, `translate`, `forward`) that shares none of its layers."""
+
+    config: RobustPurifierConfig
+
+    def __init__(self, config: RobustPurifierConfig) -> None:
+        nn.Module.__init__(self)  # not Purifier's, whose layers are those of Figure 2
+        self.config = config
+        self.encoder = Encoder(config)
+        self.class_head = nn.Linear(config.feature_channels, config.num_classes)
+        self.domain_head = nn.Linear(config.ngf + config.middle_channels + config.feature_channels, 1)
+        self.painter = Painter(config)
+
+    def decide(self, x_BCHW: Tensor) -> Decided:
+        """Return features, class logits and domain logits, without painting."""
+        levels = self.encoder(2 * x_BCHW - 1)
+        pooled = [level_BCHW.mean(dim=(2, 3)) for level_BCHW in levels]
+        class_logits_BK = self.class_head(pooled[-1]).float()
+        seen_BC = torch.cat(pooled, dim=1)
+        if self.training:  # a probe: features that tell attacked from clean are not those that an attack cannot move
+            seen_BC = seen_BC.detach()
+        return Decided(levels[-1], class_logits_BK, self.domain_head(seen_BC).float())
+
+    def paint(self, x_BCHW: Tensor, features_BCHW: Tensor, class_logits_BK: Tensor) -> Tensor:
+        """Return the image from which the victim is to read the class: float32 RGB in [0, 1]."""
+        shares_BK = F.softmax(class_logits_BK, dim=1)
+        drawn_BCHW = torch.tanh(self.painter(features_BCHW, shares_BK).float())
+        return (x_BCHW + self.config.reach * drawn_BCHW).clamp(0, 1)
+
+    def translate(self, x_BCHW: Tensor) -> Translated:
+        """Return the painted batch, the domain logits, and the class activation map of what was decided."""
+        features_BCHW, class_logits_BK, domain_logits_B1 = self.decide(x_BCHW)
+        image_BCHW = self.paint(x_BCHW, features_BCHW, class_logits_BK)
+        weights_BC = F.softmax(class_logits_BK, dim=1) @ self.class_head.weight
+        heat_map_BHW = (features_BCHW.float() * weights_BC[:, :, None, None]).sum(dim=1)
+        return Translated(image_BCHW, domain_logits_B1, heat_map_BHW)
+
+
+class Encoder(nn.Module):
+    """Features at full, half and a quarter of the resolution."""
+
+    def __init__(self, c: RobustPurifierConfig) -> None:
+        super().__init__()
+        middle, deep = c.middle_channels, c.feature_channels
+        self.stem = ConvNormAct(3, c.ngf, c.end_kernel_px, norm=c.norm, padding=c.padding)
+        self.down1 = ConvNormAct(c.ngf, middle, 3, stride=2, norm=c.norm, padding=c.padding)
+        self.middle_blocks = nn.Sequential(
+            *(ResidualBlock(middle, norm=c.norm, padding=c.padding) for _ in range(c.num_middle_blocks))
+        )
+        self.down2 = ConvNormAct(middle, deep, 3, stride=2, norm=c.norm, padding=c.padding)
+        self.blocks = nn.Sequential(*(ResidualBlock(deep, norm=c.norm, padding=c.padding) for _ in range(c.num_blocks)))
+
+    def forward(self, x_BCHW: Tensor) -> list[Tensor]:
+        e1_BCHW = self.stem(x_BCHW)
+        e2_BCHW = self.middle_blocks(self.down1(e1_BCHW))
+        return [e1_BCHW, e2_BCHW, self.blocks(self.down2(e2_BCHW))]
+
+
+class Painter(nn.Module):
+    """From features and class shares to three channels at full resolution; starts at zero, the identity."""
+
+    def __init__(self, c: RobustPurifierConfig) -> None:
+        super().__init__()
+        wide, narrow = 4 * c.ngf, 2 * c.ngf
+        self.squeeze = ConvNormAct(c.feature_channels, wide, 1, norm=c.norm, padding=c.padding)
+        self.wide_palette = nn.Linear(c.num_classes, wide)
+        self.up1 = ConvNormAct(wide, narrow, 3, upsampling=2, norm=c.norm, padding=c.padding)
+        self.narrow_palette = nn.Linear(c.num_classes, narrow)
+        self.up2 = ConvNormAct(narrow, c.ngf, 3, upsampling=2, norm=c.norm, padding=c.padding)
+        self.end = make_conv(c.ngf, 3, c.end_kernel_px, padding=c.padding, has_bias=True)
+        for parameter in self.end.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, features_BCHW: Tensor, shares_BK: Tensor) -> Tensor:
+        h_BCHW = self.squeeze(features_BCHW) + self.wide_palette(shares_BK)[:, :, None, None]
+        h_BCHW = self.up1(h_BCHW) + self.narrow_palette(shares_BK)[:, :, None, None]
+        drawn_BCHW: Tensor = self.end(self.up2(h_BCHW))
+        return drawn_BCHW

@@ -1,0 +1,61 @@
+"""KServe's data plane with what it lacks: a reader that checks, readiness that waits for the model, a closed door."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from kserve import ModelRepository
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.infer_type import InferRequest
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+
+import capgan_edge
+from capgan_edge.runtime.serve.model import PurifiedModel
+from capgan_edge.runtime.serve.refusals import Refusal
+from capgan_edge.runtime.serve.rest_request import HEADER, request_from_body
+
+
+class EdgeDataPlane(DataPlane):  # type: ignore[misc]
+    """What REST and gRPC share."""
+
+    def __init__(self, models: ModelRepository) -> None:
+        super().__init__(models)
+        self.is_draining = False
+
+    def metadata(self) -> dict[str, Any]:
+        extensions = ["binary_tensor_data"]
+        return {"name": "capgan-edge", "version": capgan_edge.__version__, "extensions": extensions}
+
+    async def ready(self) -> bool:
+        """Say whether the model is warm and no one has told the server to stop."""
+        models = self.model_registry.get_models().values()
+        return not self.is_draining and all(model.ready for model in models)
+
+    async def model_metadata(self, model_name: str) -> dict[str, Any]:
+        return {**await super().model_metadata(model_name), "platform": self.model(model_name).loaded.platform}
+
+    def model(self, name: str) -> PurifiedModel:
+        """Return the model of this name, or raise KServe's ModelNotFound."""
+        model: PurifiedModel = self.get_model_from_registry(name)
+        return model
+
+    def decode_inference_request(self, body: bytes, headers: dict[str, str], model_name: str) -> InferRequest:
+        """Read a body; the layer in front of the routes has said in the headers where its JSON ends."""
+        return request_from_body(body, int(headers[HEADER]), model_name)
+
+    def encode(
+        self, model_name: str, response: Any, headers: dict[str, str], req_attributes: dict[str, Any]
+    ) -> tuple[Any, dict[str, str]]:
+        """Write an answer; never as a cloud event, whatever headers a request came with."""
+        encoded: tuple[Any, dict[str, str]] = super().encode(model_name, response, {}, req_attributes)
+        return encoded
+
+
+class ClosedRepository(ModelRepositoryExtension):  # type: ignore[misc]
+    """No model is loaded or unloaded by request."""
+
+    async def load(self, model_name: str) -> NoReturn:
+        raise Refusal(403, "expected no request to load a model, which is not offered; start another server")
+
+    async def unload(self, model_name: str) -> NoReturn:
+        raise Refusal(403, "expected no request to unload a model, which is not offered; stop the server")

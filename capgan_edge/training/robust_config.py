@@ -1,0 +1,138 @@
+"""How to train a purifier end to end before a frozen victim (mode `robust`)."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from capgan_edge.errors import ConfigError
+from capgan_edge.training.schedule import ScheduleName, check_schedule
+
+InitName = Literal["head", "identity", "run"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RobustConfig:
+    """The loop's settings: four stages, each a schedule of its own; a stage of 0 epochs is left out."""
+
+    init: InitName = "head"
+    """`head` trains a class head first, then paints from it; `identity` starts the last stage from the identity, `run`
+    from the weights of another purifier's run (CAP-GAN's, or a plain one without cycle and GAN)."""
+    head_epochs: int = 36
+    """Encoder and class head alone, adversarially: the cheapest place to become robust."""
+    head_small_crop_epochs: int = 28
+    """The first of them on crops of `small_crop_px`, at about half the cost."""
+    draw_epochs: int = 1
+    """The painter learns to draw any shares of the classes, on noisy images; encoder and head frozen, no attack."""
+    painter_epochs: int = 2
+    """The painter end to end before the frozen victim, encoder and head frozen."""
+    whole_epochs: int = 2
+    """Everything end to end."""
+    batch_size: int = 128
+    small_crop_px: int = 24
+    learning_rate: float = 0.2
+    """Peak rate of SGD with Nesterov momentum 0.9, for encoder and head."""
+    draw_learning_rate: float = 5e-3
+    """Peak rate of Adam."""
+    painter_learning_rate: float = 2e-3
+    """Peak rate of Adam."""
+    whole_learning_rate: float = 0.02
+    """Peak rate of SGD with Nesterov momentum 0.9."""
+    schedule: ScheduleName = "one-cycle"
+    """Of each stage."""
+    weight_decay: float = 5e-4
+    max_gradient_norm: float | None = 1.0
+    """Clip the gradient to this L2 norm; None does not clip."""
+    attack: str = "n-fgsm"
+    """What crafts the training images: `n-fgsm`, or `pgd-K` with K steps."""
+    epsilon: float = 8 / 255
+    """Of the attacks, in [0, 1]."""
+    beta: float = 1.0
+    """Weight of KL(f(T(x)) || f(T(a))) in the last stage."""
+    semantic_weight: float = 0.05
+    """Weight of the semantic loss of f(T(x)) towards f(x) in the last stage."""
+    l1_weight: float = 0.05
+    """Weight of L1(T(x), x) in the last stage."""
+    domain_weight: float = 0.1
+    """Weight of the domain loss (attacked against clean), from which the suspicion is learned in the last stage."""
+    head_weight: float = 1.0
+    """Weight of KL(head(a) || f(T(a))) while the painter is trained."""
+    label_smoothing: float = 0.0
+    """Share of a label that is spread evenly over all classes."""
+    has_cutmix: bool = False
+    """Replace a box of each image by another image's and mix the labels (Yun et al. 2019), before the attack."""
+    ema_decay: float = 0.998
+    """Of the average of the weights that is watched and shipped, a step; 0 ships the weights themselves."""
+    collapse_points: float = 8.0
+    """Catastrophic overfitting: PGD-10 this many points below the stage's best while accuracy on the training attack
+    rose. The stage goes back to its best epoch, and the attack gets one step more."""
+    is_mirrored: bool = True
+    """Mirror half of the images; False where left and right mean different things (road signs)."""
+    num_held_out: int = 1000
+    """Training images kept back; the first `num_watched` are attacked by PGD-10 after every epoch."""
+    num_watched: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_stages(self)
+        _check_rates(self)
+        attack_steps(self.attack)
+        check_schedule(self.schedule)
+        if not 0 <= self.epsilon <= 1:
+            raise ConfigError(f"expected epsilon in [0, 1] (8/255 is {8 / 255:.4f}), got {self.epsilon}")
+        for name in ("beta", "semantic_weight", "l1_weight", "domain_weight", "head_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"expected {name} of 0 or more, got {getattr(self, name)}")
+        if not 0 <= self.label_smoothing < 1 or not 0 <= self.ema_decay < 1 or not self.collapse_points > 0:
+            raise ConfigError(
+                "expected label_smoothing and ema_decay in [0, 1) and collapse_points > 0, got "
+                f"{self.label_smoothing}, {self.ema_decay} and {self.collapse_points}"
+            )
+        if not 1 <= self.num_watched <= self.num_held_out or self.seed < 0:
+            raise ConfigError(
+                f"expected num_watched in [1, {self.num_held_out}] and seed >= 0, got {self.num_watched} and "
+                f"{self.seed}"
+            )
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages."""
+        return self.head_epochs + self.draw_epochs + self.painter_epochs + self.whole_epochs
+
+
+def attack_steps(name: str) -> int:
+    """Return the steps of a training attack by name; `n-fgsm` has 0, since its one step starts outside the ball."""
+    found = re.fullmatch(r"n-fgsm|pgd-([1-9]\d?)", name)
+    if found is None:
+        raise ConfigError(f"expected an attack among n-fgsm and pgd-1 to pgd-99, got {name!r}; name one of these")
+    return int(found[1] or 0)
+
+
+def _check_stages(c: RobustConfig) -> None:
+    stages = (c.head_epochs, c.draw_epochs, c.painter_epochs, c.whole_epochs)
+    if min(stages) < 0 or c.epochs < 1 or c.batch_size < 2:
+        raise ConfigError(f"expected stages of 0 epochs or more, at least one in all, and batch_size >= 2, got {stages}"
+                          f" and {c.batch_size}")  # fmt: skip
+    if not 0 <= c.head_small_crop_epochs <= c.head_epochs or c.small_crop_px < 4 or c.small_crop_px % 4:
+        raise ConfigError(
+            f"expected head_small_crop_epochs in [0, {c.head_epochs}] and small_crop_px a multiple of 4, got "
+            f"{c.head_small_crop_epochs} and {c.small_crop_px}"
+        )
+    if c.init not in get_args(InitName):
+        raise ConfigError(f"expected init among {', '.join(get_args(InitName))}, got {c.init!r}; name one of these")
+    if c.init != "head" and any(stages[:-1]):
+        raise ConfigError(
+            f"expected head_epochs, draw_epochs and painter_epochs of 0 with init {c.init!r}, which has only the last "
+            f"stage, got {stages[:-1]}"
+        )
+
+
+def _check_rates(c: RobustConfig) -> None:
+    rates = (c.learning_rate, c.draw_learning_rate, c.painter_learning_rate, c.whole_learning_rate)
+    if not all(0 < rate < math.inf for rate in rates) or not 0 <= c.weight_decay < math.inf:
+        raise ConfigError(f"expected learning rates above 0 and weight_decay of 0 or more, got {rates} and "
+                          f"{c.weight_decay}")  # fmt: skip
+    if c.max_gradient_norm is not None and not c.max_gradient_norm > 0:
+        raise ConfigError(f"expected max_gradient_norm > 0, or None, got {c.max_gradient_norm}")

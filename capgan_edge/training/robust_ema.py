@@ -1,0 +1,28 @@
+"""The running average of a network's weights, which is watched and shipped."""
+
+from __future__ import annotations
+
+import copy
+from typing import Generic, TypeVar
+
+import torch
+from torch import nn
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+class WeightAverage(Generic[ModuleT]):
+    """`module` is a frozen twin in eval mode; running statistics are averaged like weights, counters are copied."""
+
+    def __init__(self, source: ModuleT, decay: float) -> None:
+        self.decay = decay
+        self.module = copy.deepcopy(source).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, source: ModuleT) -> None:
+        """Move towards the weights of `source` by 1 - decay."""
+        averaged, current = self.module.state_dict(), source.state_dict()
+        floats = [name for name, tensor in averaged.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([averaged[name] for name in floats], [current[name] for name in floats], 1 - self.decay)
+        for name in averaged.keys() - set(floats):
+            averaged[name].copy_(current[name])

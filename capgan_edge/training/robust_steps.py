@@ -1,0 +1,139 @@
+"""One step of each stage of a robust purifier's training. Only T is ever updated; f gives gradients and stays.
+
+Attacks are crafted on the weights as they are deployed: in eval mode, with the running statistics.
+Shapes: B batch, C channel, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from capgan_edge.models.purifier import Purifier
+from capgan_edge.models.robust_purifier import RobustPurifier
+from capgan_edge.training.device import average_gradients
+from capgan_edge.training.losses import LossWeights, domain_loss, semantic_loss
+from capgan_edge.training.robust_attack import craft, noisy
+from capgan_edge.training.robust_config import RobustConfig
+from capgan_edge.training.robust_stages import Stage, StageName
+
+LOSS_NAMES = ("attacked", "drawn", "head", "kl", "semantic", "l1", "domain")
+DRAWN_SPREAD = 5.0
+"""Class logits that the painter learns to draw have a deviation of 0 (any class) to this (one class), drawn evenly."""
+SEMANTIC = LossWeights()  # only its temperature, 10, plays a part
+
+
+class RobustSteps:
+    """The purifier in training before its victim, and the optimizer of the stage at hand."""
+
+    def __init__(self, purifier: Purifier, victim: nn.Module, config: RobustConfig, fabric: Fabric) -> None:
+        self.purifier, self.victim, self.config, self.fabric = purifier, victim, config, fabric
+        self.optimizer: torch.optim.Optimizer
+
+    def enter(self, stage: Stage) -> None:
+        """Free the weights that the stage trains and start its optimizer."""
+        self.purifier.requires_grad_(False)
+        for module in self._trained(stage.name):
+            module.requires_grad_(True)
+        free = [p for p in self.purifier.parameters() if p.requires_grad]
+        if stage.optimizer == "adam":
+            self.optimizer = torch.optim.Adam(free, stage.learning_rate)
+        else:
+            self.optimizer = torch.optim.SGD(free, stage.learning_rate, momentum=0.9, nesterov=True,
+                                             weight_decay=self.config.weight_decay)  # fmt: skip
+
+    def deployed(self, stage: StageName, purifier: Purifier) -> Callable[[Tensor], Tensor]:
+        """Return what a stage makes robust, from images to class logits: the head alone, or f(T(.))."""
+        if stage == "head":
+            assert isinstance(purifier, RobustPurifier)
+            return lambda x_BCHW: purifier.decide(x_BCHW).class_logits_BK
+        return lambda x_BCHW: self.victim(purifier(x_BCHW))
+
+    def step(
+        self, stage: StageName, x_BCHW: Tensor, targets_BK: Tensor, steps: int, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Attack, then update; return the losses, and which attacked images were labelled rightly.
+
+        The stage `draw` attacks nothing: there it is which images the victim labels as they were drawn.
+        """
+        self.purifier.eval()
+        if stage == "draw":
+            return self._draw(x_BCHW, targets_BK.shape[1], generator)
+        with self.fabric.autocast():
+            a_BCHW = craft(self.deployed(stage, self.purifier), x_BCHW, targets_BK, epsilon=self.config.epsilon,
+                           steps=steps, generator=generator)  # fmt: skip
+        for module in self._trained(stage):
+            module.train()
+        losses_of = {"head": self._head_losses, "painter": self._painter_losses, "whole": self._whole_losses}[stage]
+        with self.fabric.autocast():
+            losses, logits_BK = losses_of(x_BCHW, a_BCHW, targets_BK)
+        self._update(losses)
+        return losses, logits_BK.argmax(1) == targets_BK.argmax(1)
+
+    def _draw(self, x_BCHW: Tensor, num_classes: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Learn to paint any shares of the classes, whatever the image and the features are of."""
+        spread_B1 = DRAWN_SPREAD * torch.rand(len(x_BCHW), 1, generator=generator)
+        drawn_BK = (torch.randn(len(x_BCHW), num_classes, generator=generator) * spread_B1).to(x_BCHW)
+        purifier, noisy_BCHW = self.purifier, noisy(x_BCHW, self.config.epsilon, generator)
+        assert isinstance(purifier, RobustPurifier)
+        with torch.no_grad(), self.fabric.autocast():
+            features_BCHW = purifier.decide(noisy_BCHW).features_BCHW
+        purifier.painter.train()
+        with self.fabric.autocast():
+            logits_BK = self.victim(purifier.paint(noisy_BCHW, features_BCHW, drawn_BK)).float()
+        losses = {"drawn": divergence(drawn_BK, logits_BK)}
+        self._update(losses)
+        return losses, logits_BK.argmax(1) == drawn_BK.argmax(1)
+
+    def _head_losses(self, x_BCHW: Tensor, a_BCHW: Tensor, targets_BK: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        logits_BK = self.deployed("head", self.purifier)(a_BCHW)
+        return {"attacked": F.cross_entropy(logits_BK, targets_BK)}, logits_BK
+
+    def _painter_losses(self, x_BCHW: Tensor, a_BCHW: Tensor, targets_BK: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        purifier = self.purifier
+        assert isinstance(purifier, RobustPurifier)
+        with torch.no_grad():
+            features_BCHW, head_BK, _ = purifier.decide(a_BCHW)
+        logits_BK = self.victim(purifier.paint(a_BCHW, features_BCHW, head_BK)).float()
+        losses = {"attacked": F.cross_entropy(logits_BK, targets_BK), "head": divergence(head_BK, logits_BK)}
+        return losses, logits_BK
+
+    def _whole_losses(self, x_BCHW: Tensor, a_BCHW: Tensor, targets_BK: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        out = self.purifier.translate(torch.cat([a_BCHW, x_BCHW]))
+        logits_a_BK, logits_x_BK = self.victim(out.image_BCHW).float().chunk(2)
+        with torch.no_grad():
+            teacher_BK = self.victim(x_BCHW)
+        losses = {
+            "attacked": F.cross_entropy(logits_a_BK, targets_BK),
+            "kl": divergence(logits_x_BK, logits_a_BK),
+            "semantic": semantic_loss(teacher_BK, logits_x_BK[None], SEMANTIC),
+            "l1": F.l1_loss(out.image_BCHW.chunk(2)[1], x_BCHW),
+            "domain": domain_loss(*out.domain_logits_BJ.chunk(2)),
+        }
+        return losses, logits_a_BK
+
+    def _update(self, losses: dict[str, Tensor]) -> None:
+        c = self.config
+        weights = {"attacked": 1.0, "drawn": 1.0, "head": c.head_weight, "kl": c.beta, "semantic": c.semantic_weight,
+                   "l1": c.l1_weight, "domain": c.domain_weight}  # fmt: skip
+        self.optimizer.zero_grad()
+        self.fabric.backward(torch.stack([weights[name] * loss for name, loss in losses.items()]).sum())
+        average_gradients(self.fabric, self.purifier)
+        if c.max_gradient_norm is not None:
+            nn.utils.clip_grad_norm_(self.purifier.parameters(), c.max_gradient_norm)
+        self.optimizer.step()
+
+    def _trained(self, stage: StageName) -> list[nn.Module]:
+        if stage == "whole":
+            return [self.purifier]
+        assert isinstance(self.purifier, RobustPurifier)
+        return [self.purifier.encoder, self.purifier.class_head] if stage == "head" else [self.purifier.painter]
+
+
+def divergence(teacher_BK: Tensor, student_BK: Tensor) -> Tensor:
+    """Return KL(softmax(teacher) || softmax(student)), batch mean; the gradient flows into both."""
+    return F.kl_div(F.log_softmax(student_BK, 1), F.log_softmax(teacher_BK, 1), reduction="batchmean", log_target=True)

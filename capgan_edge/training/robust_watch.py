@@ -1,0 +1,48 @@
+"""Watching a robust purifier while it trains: held-out images, clean and under PGD-10 on the model that is watched.
+
+Shapes: N images, B batch, C channel, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from capgan_edge.attacks import PGD
+from capgan_edge.data.images import ImageSet
+from capgan_edge.training.evaluate import batches_in_order
+
+BATCH = 250
+
+
+class RobustWatch:
+    """Accuracy of a model on clean images and under PGD-10 with its own gradients, in the run's precision."""
+
+    def __init__(self, images: ImageSet, epsilon: float, fabric: Fabric, *, seed: int) -> None:
+        self.fabric = fabric
+        x_NCHW, y_N = (torch.cat(parts) for parts in zip(*batches_in_order(images), strict=True))
+        self.x_NCHW: Tensor = fabric.to_device(x_NCHW.contiguous(memory_format=torch.channels_last))
+        self.labels_N: Tensor = fabric.to_device(y_N)
+        self.attack = PGD(epsilon=epsilon, steps=10, seed=seed)
+
+    def percentages(self, model: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """Return the accuracy on both in percent; the model is in eval mode, its parameters frozen."""
+        num_right = num_robust = 0
+        for x_BCHW, y_B in zip(torch.split(self.x_NCHW, BATCH), torch.split(self.labels_N, BATCH), strict=True):
+            with self.fabric.autocast():
+                num_right += int((self._labels(model, x_BCHW) == y_B).sum())
+                num_robust += int((~self.attack(model, x_BCHW, y_B).is_fooled_B).sum())
+        n = len(self.labels_N)
+        return {"clean_percent": 100 * num_right / n, "pgd10_percent": 100 * num_robust / n}
+
+    def attacked(self, model: Callable[[Tensor], Tensor], num_images: int) -> Tensor:
+        """Return the first images as PGD-10 leaves them."""
+        with self.fabric.autocast():
+            return self.attack(model, self.x_NCHW[:num_images], self.labels_N[:num_images]).images_BCHW
+
+    @torch.no_grad()
+    def _labels(self, model: Callable[[Tensor], Tensor], x_BCHW: Tensor) -> Tensor:
+        return model(x_BCHW).argmax(1)

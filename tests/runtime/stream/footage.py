@@ -1,0 +1,42 @@
+"""Frames and recordings: colours that the tiny classifier tells apart, with a mark that makes each frame its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+CHANNELS = {"r": 0, "g": 1, "b": 2}
+LABEL_OF = {"r": "stop", "g": "yield", "b": "go"}
+
+
+def coloured(channel: str, mark: int = 0, size_px: tuple[int, int] = (48, 64)) -> NDArray[np.uint8]:
+    """Return an RGB frame of one colour; `mark` moves a light square over it."""
+    frame_HWC = np.full((*size_px, 3), 30, np.uint8)
+    frame_HWC[..., CHANNELS[channel]] = 200
+    left = 8 * mark % (size_px[1] - 8)
+    frame_HWC[:8, left : left + 8] = 120 + 10 * mark % 130
+    return frame_HWC
+
+
+def colours_of(text: str, size_px: tuple[int, int] = (48, 64)) -> list[NDArray[np.uint8]]:
+    """Return a frame for each letter, no two alike."""
+    return [coloured(letter, mark, size_px) for mark, letter in enumerate(text)]
+
+
+def write_video(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float = 50.0) -> None:
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, (width, height))
+    assert writer.isOpened()
+    for frame_HWC in frames:
+        writer.write(np.ascontiguousarray(frame_HWC[..., ::-1]))
+    writer.release()
+
+
+def jpeg(frame_HWC: NDArray[np.uint8]) -> bytes:
+    is_encoded, data = cv2.imencode(".jpg", np.ascontiguousarray(frame_HWC[..., ::-1]))
+    assert is_encoded
+    return data.tobytes()

@@ -1,0 +1,39 @@
+"""Robust runs small enough for a test: 64 images of 20 classes, 3 steps an epoch, six epochs in all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from capgan_edge.data.images import ImageSet
+from capgan_edge.models.purifier import PurifierConfig
+from capgan_edge.models.robust_purifier import RobustPurifierConfig
+from capgan_edge.models.victim import SimpleResNet
+from capgan_edge.training.robust import RobustRun
+from capgan_edge.training.robust_config import RobustConfig
+from capgan_edge.training.runs import victim_state
+
+STEPS = 3
+CONFIG = RobustConfig(head_epochs=2, head_small_crop_epochs=1, draw_epochs=1, painter_epochs=1, whole_epochs=2,
+                      batch_size=16, num_held_out=16, num_watched=8, ema_decay=0.5)  # fmt: skip
+SHAPE = RobustPurifierConfig(ngf=2, middle_channels=4, feature_channels=6, num_blocks=1, num_classes=20)
+
+
+def make_victim() -> SimpleResNet:
+    """A frozen victim with random weights."""
+    torch.manual_seed(1)
+    return SimpleResNet(20, units_per_stage=1).eval().requires_grad_(False)
+
+
+def make_run(
+    path: Path, fabric: Fabric, signs: ImageSet, *, shape: PurifierConfig = SHAPE, victim: SimpleResNet | None = None,
+    **settings: Any,
+) -> RobustRun:  # fmt: skip
+    """Return a run of `CONFIG`, changed by `settings`."""
+    victim = victim or make_victim()
+    config = replace(CONFIG, **settings)
+    return RobustRun(config, shape, victim, victim_state(victim), signs, path, fabric, source="signs")

@@ -1,0 +1,111 @@
+"""Settings of the mode `robust`, from the command line and as they are refused; and the two modes beside each other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pointers import change, state_of
+
+from capgan_edge.cli import main
+from capgan_edge.errors import ConfigError
+from capgan_edge.training.robust_config import RobustConfig, attack_steps
+from capgan_edge.training.robust_start import robust_config
+from capgan_edge.training.runs import load_purifier_run
+
+Output = pytest.CaptureFixture[str]
+ROBUST = ["--mode", "robust", "--batch-size", "16", "--precision", "fp32"]
+STAGES = ("head_epochs=1", "head_small_crop_epochs=0", "draw_epochs=0", "painter_epochs=0", "whole_epochs=0")
+SHORT = [part for setting in STAGES for part in ("--set", setting)]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("attack", "fgsm"), ("attack", "pgd-0"), ("epsilon", 1.5), ("epsilon", float("nan")), ("beta", -1.0),
+     ("semantic_weight", float("inf")), ("l1_weight", -0.1), ("domain_weight", -0.1), ("head_weight", -2.0),
+     ("label_smoothing", 1.0), ("ema_decay", 1.0), ("collapse_points", 0.0), ("max_gradient_norm", 0.0),
+     ("learning_rate", 0.0), ("painter_learning_rate", -1.0), ("weight_decay", -1.0), ("schedule", "linear"),
+     ("init", "noise"), ("init", "identity"), ("head_epochs", -1), ("head_small_crop_epochs", 99),
+     ("small_crop_px", 10), ("batch_size", 1), ("num_watched", 0), ("seed", -1)],
+)  # fmt: skip
+def test_a_setting_out_of_bounds_is_refused(option: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        RobustConfig(**{option: value})
+
+
+def test_a_run_of_no_epochs_is_refused() -> None:
+    with pytest.raises(ConfigError, match="at least one in all"):
+        RobustConfig(head_epochs=0, head_small_crop_epochs=0, draw_epochs=0, painter_epochs=0, whole_epochs=0)
+
+
+def test_attacks_are_named_by_their_steps() -> None:
+    assert [attack_steps(name) for name in ("n-fgsm", "pgd-1", "pgd-10")] == [0, 1, 10]
+
+
+def test_every_kind_of_setting_is_read_from_its_text() -> None:
+    texts = ["beta=2", "has_cutmix=true", "max_gradient_norm=none", "attack=pgd-7", "head_epochs=20", "ema_decay=0"]
+    config = robust_config(texts, batch_size=64)
+    assert (config.beta, config.has_cutmix, config.max_gradient_norm) == (2.0, True, None)
+    assert (config.attack, config.head_epochs, config.ema_decay, config.batch_size) == ("pgd-7", 20, 0.0, 64)
+    assert type(config.beta) is type(config.ema_decay) is float
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("beta", "expected --set NAME=VALUE with a name among attack, "), ("gamma=2", "got 'gamma=2'"),
+     ("batch_size=4", "got 'batch_size=4'"), ("beta=much", "expected beta as a number, got 'much'"),
+     ("head_epochs=2.5", "expected head_epochs as a whole number, got '2.5'"),
+     ("has_cutmix=1", "expected has_cutmix as true or false, got '1'")],
+)  # fmt: skip
+def test_a_text_that_is_no_setting_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match="(?s)" + message):
+        robust_config([text], batch_size=16)
+
+
+def test_the_command_trains_resumes_and_keeps_the_modes_apart(
+    photos: Path, pair_path: Path, tmp_path: Path, capsys: Output
+) -> None:
+    out, shared = tmp_path / "robust", ["--data", str(photos), "--victim", str(pair_path / "victim")]
+    arguments = ["train", "purifier", *shared, "-o", str(out)]
+    assert main([*arguments, *ROBUST, *SHORT, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["is_finished"], summary["epochs"]) == (True, 1)
+    state = state_of(out)
+    assert (state["mode"], state["purifier"]["num_classes"], state["config"]["num_held_out"]) == ("robust", 2, 4)
+
+    change(out, lambda state: state["config"].update(whole_epochs=1))
+    assert main([*arguments, "--mode", "cap-gan", "--resume"]) == 1
+    assert "expected --mode robust, in which" in capsys.readouterr().err
+    assert main([*arguments, "--resume"]) == 0, "the mode is the run's"
+    assert state_of(out)["stage"] == "whole"
+    assert load_purifier_run(out)[2].epoch == 2
+
+    shutil.rmtree(tmp_path / "robust")
+    start = ["--init-from", str(pair_path / "purifier")]
+    last_alone = [*SHORT, "--set", "head_epochs=0", "--set", "whole_epochs=1"]
+    assert main([*arguments, *ROBUST, *last_alone, "--set", "init=run", *start]) == 0
+    assert load_purifier_run(out)[0].config == load_purifier_run(pair_path / "purifier")[0].config
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--mode", "robust", "--epochs", "3"], "expected no --epochs in the mode robust"),
+     (["--mode", "robust", "--schedule", "steps"], "expected no --schedule in the mode robust"),
+     (["--set", "beta=2"], "expected no --set in the mode cap-gan, got one; add --mode robust"),
+     (["--preset", "robust-nano"], "got robust-nano; add --mode robust"),
+     (["--mode", "robust", "--init-from", "runs"], "expected --init-from RUN together with --set init=run"),
+     (["--mode", "robust", "--preset", "nano"], "use the preset robust-nano"),
+     (["--mode", "robust", "--set", "attack=fgsm"], "expected an attack among n-fgsm and pgd-1 to pgd-99"),
+     (["--mode", "robust", "--resume"], "expected a run to resume")],
+)  # fmt: skip
+def test_options_that_do_not_fit_together_are_one_line(
+    options: list[str], message: str, photos: Path, pair_path: Path, tmp_path: Path, capsys: Output
+) -> None:
+    shared = ["--data", str(photos), "--victim", str(pair_path / "victim"), "-o", str(tmp_path / "run")]
+    assert main(["train", "purifier", *shared, *options]) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
