@@ -229,3 +229,12 @@ def test_a_source_that_is_no_text_is_a_foreign_state(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "night", source=["signs"])
     with pytest.raises(CheckpointError, match="expected the state of a purifier's run"):
         find_source(str(tmp_path / "runs" / "night"))
+
+
+def test_a_packaged_pair_is_found_beside_a_bundle_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "signs-nano", "-o", "signs-nano"], parts=PARTS) == 0
+    assert find_source("signs-nano").name == "signs-nano"
+    (tmp_path / "cifar10-nano").mkdir()
+    with pytest.raises(CheckpointError, match=r"cifar10-nano/last\.json"):
+        find_source("cifar10-nano")

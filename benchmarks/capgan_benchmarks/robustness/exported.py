@@ -8,7 +8,6 @@ Shapes: N images, H height, W width.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, ValidationError
 
 import capgan_edge
+from capgan_benchmarks.robustness.npz import BROKEN, member
 from capgan_benchmarks.robustness.record import DataIdentity, Rounding
 from capgan_benchmarks.threats.crafting import images_as_floats
 from capgan_benchmarks.threats.rounding import RoundingLoss, levels_within
@@ -41,9 +41,6 @@ _ARRAYS: Mapping[str, type[np.generic]] = {
     "original_sha256_N": np.str_,
 }  # fmt: skip
 _MANIFEST = "manifest"
-_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, RuntimeError, OverflowError, MemoryError,
-           zipfile.BadZipFile, zlib.error)  # fmt: skip
-"""What zipfile and numpy raise over a file that somebody changed."""
 _TOOLS = ("numpy", "torch", "onnxruntime")
 
 
@@ -153,27 +150,20 @@ def _read(path: Path, names: tuple[str, ...]) -> tuple[SetManifest, dict[str, ND
             if sum(info.file_size for info in archive.infolist()) > MAX_BYTES:
                 raise ValueError(f"its arrays are larger than {MAX_BYTES >> 30} GiB")
         with np.load(path, allow_pickle=False) as held:
-            manifest = SetManifest.model_validate_json(_member(held, _MANIFEST).tobytes())
-            arrays = {name: _member(held, name) for name in names}
+            manifest = SetManifest.model_validate_json(member(held, _MANIFEST).tobytes())
+            arrays = {name: member(held, name) for name in names}
         for name, array in arrays.items():
             if not np.issubdtype(array.dtype, _ARRAYS[name]) or len(array.shape) != (4 if "NHWC" in name else 1):
                 raise ValueError(f"{name} is {array.dtype} {list(array.shape)}")
             if len(array) != manifest.n or manifest.arrays.get(name) != _sha256(array):
                 raise ValueError(f"{name} is not what its manifest describes: it was changed or damaged")
-    except _BROKEN as error:
+    except BROKEN as error:
         problem = first_problem(error) if isinstance(error, ValidationError) else " ".join(str(error).split())[:200]
         raise DataError(
             f"{path}: expected an attacked set (.npz) of capgan-edge attack, schema {SET_SCHEMA}, but: "
             f"{problem or type(error).__name__}; export it again"
         ) from error
     return manifest, arrays
-
-
-def _member(held: Mapping[str, Any], name: str) -> NDArray[Any]:
-    array = held[name]
-    if not isinstance(array, np.ndarray):  # numpy gives what is no .npy file as bytes
-        raise ValueError(f"{name} is no array")
-    return array
 
 
 def _require_same_images(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from capgan_benchmarks.robustness.assembling import REPLAYED
+from capgan_benchmarks.robustness.comparable import require_same_options, require_same_systems
 from capgan_benchmarks.robustness.config import RobustnessConfig, epsilon_text
 from capgan_benchmarks.robustness.record import CLEAN, RobustnessRecord
 from capgan_benchmarks.robustness.running import Prepared, cell_name
@@ -21,17 +22,12 @@ def refuse_other_plan(
 
     What is left, settings of attacks and replayed sets, is compared afterwards.
     """
-    pairs = [(f"data {name}", getattr(baseline.data, name), getattr(prepared.data, name))
-             for name in ("name", "n", "seed", "sha256")]  # fmt: skip
-    pairs += [(name, getattr(baseline, name), getattr(config, name)) for name in ("tier", "seed", "batch")]
-    for what, expected, came in pairs:
-        if expected != came:
-            raise ConfigError(f"expected {what} {expected} as in the baseline, got {came}; {_REMEDY}")
+    require_same_options(baseline, data=prepared.data, tier=config.tier, seed=config.seed, batch=config.batch)
+    require_same_systems(baseline, systems)
     before = [f"{cell.title} at {epsilon_text(cell.epsilon)}, n={cell.n}" for cell in baseline.cells
               if cell.scenario != CLEAN and REPLAYED not in cell.settings]  # fmt: skip
     now = [f"{cell_name(job, config)} ({job.scenario}) at {epsilon_text(job.epsilon)}, n={job.n}"
            for job in prepared.plan.jobs]  # fmt: skip
-    _refuse_difference("system", [system.name for system in baseline.systems], systems)
     _refuse_difference("attack", before, now)
 
 

@@ -44,14 +44,13 @@ class ImageSource:
             ConfigError: it is of another size.
         """
         is_drawn = str(self.source).partition(":")[0] == "signs"
+        if is_drawn and not takes_fewer:
+            _require_as_many(n, NUM_SIGNS, "the drawn signs")  # before they are drawn, which takes a while
         num_drawn = min(NUM_SIGNS if n is None else max(n, len(self.labels)), NUM_SIGNS)
         images = self._loaded(num_drawn)
         num_available = NUM_SIGNS if is_drawn else len(images)
-        if n is not None and n > num_available and not takes_fewer:
-            raise DataError(
-                f"expected at most {num_available} images, all that {images.name} has, got n = {n}; pass a smaller "
-                "--n, or more images with --data"
-            )
+        if not takes_fewer:
+            _require_as_many(n, num_available, images.name)
         if is_drawn:
             chosen = np.arange(num_available)[:n]
         else:
@@ -77,6 +76,14 @@ class ImageSource:
                 "labels mean others; name its own test data with --data"
             )
         return images
+
+
+def _require_as_many(n: int | None, num_available: int, name: str) -> None:
+    if n is not None and n > num_available:
+        raise DataError(
+            f"expected at most {num_available} images, all that {name} has, got n = {n}; pass a smaller --n, or more "
+            "images with --data"
+        )
 
 
 def identity_of(images: ImageSet, *, num_available: int, seed: int) -> DataIdentity:

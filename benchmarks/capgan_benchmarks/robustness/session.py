@@ -28,7 +28,7 @@ RECORD, REPORT = "record.json", "report.html"
 _WIDTH = 150
 """Of the tables in columns, where they go to a file."""
 DROPPED, CANNOT_COMPARE = 1, 2
-"""Exit codes: a significant drop against the baseline; a baseline that cannot be compared with."""
+"""Exit codes with a baseline: a significant drop; no comparison, whatever the reason."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,23 +51,28 @@ class Outputs:
 
 def run_command(config: RobustnessConfig, outputs: Outputs, *, is_json: bool) -> int:
     """Run a benchmark, print and write what came of it, and return the exit code; with `is_json` stdout holds JSON."""
+
+    with _exit_code(CANNOT_COMPARE) if outputs.baseline is not None else contextlib.nullcontext():
+        return _run_and_compare(config, outputs, is_json=is_json)
+
+
+def _run_and_compare(config: RobustnessConfig, outputs: Outputs, *, is_json: bool) -> int:
     from rich.console import Console
 
     _require_packages()
     console = Console(stderr=True, soft_wrap=True)
-    baseline = _baseline(outputs)
+    baseline = None if outputs.baseline is None else read_record(outputs.baseline)
     _refuse_foreign(outputs)
     _limit_threads(config.threads)
     with find_subject(config.subject, artifacts=config.artifacts, data=config.data, against=config.against,
                       surrogate=config.surrogate, temperature=config.temperature) as subject:  # fmt: skip
         prepared = prepare(config, subject)
         if baseline is not None:
-            with _exit_code(CANNOT_COMPARE):
-                refuse_other_plan(baseline, config, prepared, [system.name for system in subject.systems])
+            refuse_other_plan(baseline, config, prepared, [system.name for system in subject.systems])
         finished = run_robustness(config, subject, prepared, console)
-        comparisons = () if baseline is None else _compared(baseline, finished.record, outputs)
-        if outputs.folder is not None:
+        if outputs.folder is not None:  # before the comparison: a refused baseline must not cost hours of attacks
             _write(outputs.folder, finished, subject, console)
+    comparisons = () if baseline is None else _compared(baseline, finished.record, outputs)
     if is_json:
         sys.stdout.write(json.dumps(finished.record.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
     else:
@@ -97,6 +102,11 @@ def _refuse_foreign(outputs: Outputs) -> None:
         return
     make_folder(outputs.folder)
     path = outputs.folder / RECORD
+    if outputs.baseline is not None and path.resolve() == outputs.baseline.resolve():
+        raise ConfigError(
+            f"expected a baseline that this run does not replace, got {outputs.baseline}, which is what --out writes; "
+            "copy it elsewhere, or name another folder with --out"
+        )
     if path.exists():
         try:
             read_record(path)
@@ -107,17 +117,9 @@ def _refuse_foreign(outputs: Outputs) -> None:
             ) from error
 
 
-def _baseline(outputs: Outputs) -> RobustnessRecord | None:
-    if outputs.baseline is None:
-        return None
-    with _exit_code(CANNOT_COMPARE):
-        return read_record(outputs.baseline)
-
-
 def _compared(baseline: RobustnessRecord, record: RobustnessRecord, outputs: Outputs) -> tuple[Comparison, ...]:
     """Hold the record against the baseline, and write the JUnit file where one was asked for."""
-    with _exit_code(CANNOT_COMPARE):
-        comparisons = compare(baseline, record, max_drop=outputs.max_drop)
+    comparisons = compare(baseline, record, max_drop=outputs.max_drop)
     if outputs.junit is not None:
         write_atomic(outputs.junit, junit_xml(comparisons, record))
     return comparisons

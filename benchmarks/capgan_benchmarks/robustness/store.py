@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capgan_benchmarks.robustness.image_source import images_sha256
+from capgan_benchmarks.robustness.npz import BROKEN, member
 from capgan_benchmarks.threats.crafted import CraftedSet
 from capgan_benchmarks.threats.crafting import seeded
 from capgan_benchmarks.threats.rounding import RoundingLoss
@@ -36,9 +35,6 @@ _FORMAT = 1
 _TOOLS = ("numpy", "torch", "onnxruntime")
 _ARRAYS = {"frames_NHWC": np.uint8, "labels_N": np.int64, "queries_N": np.int64, "gradients_N": np.int64,
            "l2_N": np.float64}  # fmt: skip
-_BROKEN = (ValueError, KeyError, TypeError, EOFError, OSError, SyntaxError, RuntimeError, OverflowError, MemoryError,
-           zipfile.BadZipFile, zlib.error)  # fmt: skip
-"""What zipfile, numpy and json raise over a file that was cut short or changed."""
 Say = Callable[[str], None]
 
 
@@ -64,7 +60,7 @@ class BatchStore:
             return None
         try:
             return _batch_from_bytes(data, key)
-        except _BROKEN as error:
+        except BROKEN as error:
             why = " ".join(str(error).split()) or type(error).__name__
             self._say(f"broken cache entry {path.name}, made again: {why}")
             return None
@@ -155,8 +151,8 @@ def _batch_from_bytes(data: bytes, key: str) -> CraftedSet:
     import torch
 
     with np.load(io.BytesIO(data), allow_pickle=False) as held:
-        arrays: dict[str, NDArray[Any]] = {name: held[name] for name in _ARRAYS}
-        facts = json.loads(held["facts"].tobytes())
+        arrays: dict[str, NDArray[Any]] = {name: member(held, name) for name in _ARRAYS}
+        facts = json.loads(member(held, "facts").tobytes())
     if facts["key"] != key or facts.pop("sha256") != _sha256(arrays, facts):
         raise ValueError("it is not what was written under this name")
     _, height, width, channels = arrays["frames_NHWC"].shape

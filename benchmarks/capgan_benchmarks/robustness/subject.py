@@ -122,7 +122,7 @@ def _from_bundle(
     bundle: Bundle, wanted: Sequence[str], data: str | None, against: str | None, surrogate: Path | None,
     temperature: float,
 ) -> Subject:  # fmt: skip
-    manifest, name = bundle.manifest, bundle.path.resolve().name
+    manifest, name = bundle.manifest, bundle.manifest.purifier.name
     source, why = _twin(bundle, against)
     size_px = (manifest.input.height, manifest.input.width)
     given = data if data is not None or source is None else source.data

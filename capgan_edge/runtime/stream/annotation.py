@@ -43,6 +43,8 @@ class Annotator:
         colour = _ALARM if verdict.is_alarm else _HELD if is_held else _CALM
         cv2.rectangle(picture_HWC, (box.left, box.top), (box.right - 1, box.bottom - 1), colour, 2)
         text = f"#{verdict.track_id} {verdict.voted_label} {verdict.score:.2f}"
+        if verdict.raw_label not in (None, verdict.label):
+            text += f" (unpurified: {verdict.raw_label})"
         below = min(box.bottom + 14, picture_HWC.shape[0] - 4)
         self._write(picture_HWC, text, (box.left, box.top - 5 if box.top >= 18 else below))
         if verdict.suspicion is not None:

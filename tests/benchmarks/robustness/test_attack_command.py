@@ -138,7 +138,7 @@ def test_a_folder_is_no_file_to_write(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "expected a file to write, got the folder" in capsys.readouterr().err
 
 
-def test_a_set_is_scored_by_another_subject_as_a_cell_of_its_own(exported: Exported, signs_20: ImageSet) -> None:
+def test_a_set_that_was_exported_is_scored_as_a_cell_of_its_own(exported: Exported, signs_20: ImageSet) -> None:
     config = RobustnessConfig(subject=exported.bundle, scenarios=("white-box-victim",), attacks=("fgsm",), n=NUM_IMAGES,
                               epsilons=(8 / 255,), seed=5, cache=exported.cache, replays=(exported.path,))  # fmt: skip
     with find_subject(config.subject) as subject:

@@ -63,7 +63,7 @@ def test_a_folder_has_the_record_and_a_report_and_the_tables_are_printed(
     lone: Path, cache: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = read_record(out / "record.json")
-    assert (record.subject, record.data.n, record.tier) == ("foreign", N, "quick")
+    assert (record.data.n, record.tier) == (N, "quick")
     assert "<html" in (out / "report.html").read_text()
     assert benchmark(lone, *QUICK, "--cache", cache, "--out", out) == 0  # an earlier benchmark's folder is replaced
     printed = capsys.readouterr().out
@@ -94,6 +94,21 @@ def test_a_significant_drop_exits_1_and_is_in_the_junit_file(
     assert benchmark(lone, *QUICK, "--cache", cache, "--baseline", baseline, "--junit", junit) == 1
     assert "dropped by more than 1 points" in capsys.readouterr().err
     assert len(ElementTree.parse(junit).getroot().findall(".//failure")) == 1
+
+
+def test_a_baseline_that_the_run_would_replace_is_refused_and_left(
+    lone: Path, cache: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (out / "record.json").read_bytes()
+    assert benchmark(lone, *QUICK, "--cache", cache, "--baseline", out / "record.json", "--out", out) == 2
+    assert "baseline that this run does not replace" in capsys.readouterr().err
+    assert (out / "record.json").read_bytes() == before
+
+
+def test_with_a_baseline_every_other_failure_exits_2_too(lone: Path, cache: Path, out: Path) -> None:
+    options = [*QUICK, "--cache", cache, "--data", "nowhere"]
+    assert benchmark(lone, *options) == 1
+    assert benchmark(lone, *options, "--baseline", out / "record.json") == 2
 
 
 class Mismatch(NamedTuple):
