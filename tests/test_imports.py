@@ -17,7 +17,8 @@ HEAVY = ("torch", "onnx", "onnxscript", "onnxruntime", "PIL", "tensorrt", "tenso
 PARTS = ("capgan_edge.runtime.command", "capgan_edge.training.command", "capgan_export.command",
          "capgan_calibration.command", "capgan_export.engine.engine_command", "capgan_edge.doctor.command",
          "capgan_benchmarks.command", "capgan_edge.runtime.stream.command", "capgan_edge.runtime.serve.command",
-         "capgan_export.triton.command")  # fmt: skip
+         "capgan_export.triton.command", "capgan_benchmarks.benchmark_command",
+         "capgan_benchmarks.robustness.attack_command")  # fmt: skip
 """The modules that bring commands, as pyproject.toml names them."""
 
 
@@ -54,7 +55,8 @@ sys.exit(main(["--help"], [EntryPoint(name, name + ":app", GROUP) for name in {P
 """
     said = _run(code)
     assert "Not available" not in said
-    for command in ("train", "export", "verify", "inspect", "classify", "demo", "calibrate", "build-engine", "doctor"):
+    for command in ("train", "export", "verify", "inspect", "classify", "demo", "calibrate", "build-engine", "doctor",
+                    "benchmark", "attack", "run", "serve", "export-triton"):  # fmt: skip
         assert command in said
 
 

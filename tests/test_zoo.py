@@ -101,3 +101,15 @@ def test_a_surrogate_of_other_bytes_than_its_card_says_is_refused(
         zoo.surrogate("signs-nano")
     path.unlink()
     assert zoo.surrogate("signs-nano") is None
+
+
+def test_pairs_of_the_same_task_share_a_surrogate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("signs-nano", "signs-other"):
+        shutil.copytree(zoo.FOLDER / "signs-nano", tmp_path / name)
+    (tmp_path / "signs-other" / zoo.SURROGATE_WEIGHTS).unlink()
+    shutil.copytree(tmp_path / "signs-other", tmp_path / "elsewhere")
+    card = json.loads((tmp_path / "elsewhere" / zoo.CARD).read_text())
+    (tmp_path / "elsewhere" / zoo.CARD).write_text(json.dumps(card | {"data": "another"}))
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    assert zoo.surrogate("signs-other") is not None
+    assert zoo.surrogate("elsewhere") is None

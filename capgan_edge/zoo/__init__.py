@@ -81,16 +81,16 @@ def load(name: str = DEFAULT) -> Pair:
 def surrogate(name: str) -> SimpleResNet | None:
     """Load f', another classifier of the pair's architecture and data, trained from another seed; None without one.
 
-    An attacker who has trained one of their own attacks by it (the paper's Table I); it protects nothing.
+    An attacker who has trained one of their own attacks by it (the paper's Table I); it protects nothing. Pairs of the
+    same data and classes share one.
 
     Raises:
         ConfigError: there is no such pair.
         CheckpointError: the weights are not those that its card names.
         MissingDependencyError: torch is not installed.
     """
-    card(name)
-    path = FOLDER / name / SURROGATE_WEIGHTS
-    if not path.exists():
+    path = _surrogate_path(name)
+    if path is None:
         return None
     try:
         from capgan_edge.training.checkpoint import load_tensors
@@ -98,6 +98,20 @@ def surrogate(name: str) -> SimpleResNet | None:
         raise MissingDependencyError(error.name or "torch", f"zoo.surrogate({name!r})", "train") from error
     found = json.loads(path.with_name(SURROGATE_CARD).read_text())
     return _victim(found["victim"], load_tensors(path, sha256=found["weights_sha256"]), path)
+
+
+def _surrogate_path(name: str) -> Path | None:
+    """Return the weights of the pair's surrogate, or of that of another pair for the same task."""
+    task = _task(card(name))
+    for each in (name, *names()):
+        path = FOLDER / each / SURROGATE_WEIGHTS
+        if path.exists() and _task(card(each)) == task:
+            return path
+    return None
+
+
+def _task(found: dict[str, Any]) -> tuple[str, list[str], list[int]]:
+    return found["data"], found["labels"], found["size_px"]
 
 
 def _victim(shape: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> SimpleResNet:

@@ -68,7 +68,7 @@ def test_the_file_holds_what_the_attack_makes_of_these_images(exported: Exported
     assert np.array_equal(found.frames_NHWC, wanted.frames_NHWC)
     assert (found.name, found.scenario, found.settings) == (wanted.name, wanted.scenario, wanted.settings)
     manifest = read_manifest(exported.path)
-    assert (manifest.subject, manifest.seed, manifest.batch, manifest.epsilon) == ("shipped", 5, 12, 8 / 255)
+    assert (manifest.subject, manifest.seed, manifest.batch, manifest.epsilon) == ("signs-nano", 5, 12, 8 / 255)
     assert {VICTIM, PAIR, "model.fp32.onnx"} == set(manifest.systems)
 
 
@@ -130,7 +130,7 @@ def test_a_set_crafted_on_an_artifact_says_which_and_keeps_to_its_frames(
     assert (found.name, found.settings["artifact"]) == ("model.fp32.onnx: Square-2", "model.fp32.onnx")
     assert found.gradients_N.max() == 0
     assert np.abs(found.frames_NHWC.astype(int) - signs_20.images_NHWC).max() == 8
-    assert "model.fp32.onnx: Square-2 (artifact-query) at epsilon 8/255 on shipped: " in capsys.readouterr().out
+    assert "model.fp32.onnx: Square-2 (artifact-query) at epsilon 8/255 on signs-nano: " in capsys.readouterr().out
 
 
 def test_a_folder_is_no_file_to_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
