@@ -115,9 +115,10 @@ class Attacker:
 
 def check_same_pair(source: Source, manifest: Manifest) -> None:
     """Raise ConfigError where `source` is not the pair that the bundle was made from."""
-    from capgan_export.bundling import purifier_identity
+    from capgan_export.bundling import other_settings, purifier_identity
 
-    given = (purifier_identity(source.purifier, source.name, source.size_px).sha256, source.victim.identity["sha256"])
+    identity = purifier_identity(source.purifier, source.name, source.size_px)
+    given = (identity.sha256, source.victim.identity["sha256"])
     held = (manifest.purifier.sha256, manifest.victim.sha256)
     for part, ours, theirs in zip(("purifier", "victim"), held, given, strict=True):
         if ours != theirs:
@@ -126,3 +127,8 @@ def check_same_pair(source: Source, manifest: Manifest) -> None:
                 f"{source.name} with {theirs[:12]}...; name the run or zoo name it was exported from with --against, "
                 "or calibrate on clean frames alone with --mix clean"
             )
+    if differ := other_settings(identity, manifest.purifier):
+        raise ConfigError(
+            f"expected the bundle's own pair to attack, got {source.name}, another purifier of the same weights "
+            f"({differ}); name the run or zoo name it was exported from with --against"
+        )

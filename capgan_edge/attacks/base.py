@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from capgan_edge.attacks.counted import CountedModel, Evaluated, Loss, Model, cross_entropy_gradient
+from capgan_edge.attacks.losses import other_minus_true
 from capgan_edge.errors import ConfigError, DataError, InputError
 
 __all__ = [
@@ -32,6 +33,10 @@ __all__ = [
 ]
 
 
+MARGIN_TOLERANCE = 1e-4
+"""Logits of one image differ by about so much between batches of other sizes."""
+
+
 class Attacked(NamedTuple):
     """What an attack made of a batch."""
 
@@ -39,6 +44,8 @@ class Attacked(NamedTuple):
     """Float32 RGB within [0, 1]; of an L-infinity attack also within epsilon of the originals."""
     is_fooled_B: Tensor
     """Whether the model's label differs from the true one."""
+    is_enough_B: Tensor
+    """Whether it does by what the attack asks for: with a margin of kappa, where there is one."""
     queries_B: Tensor
     """How often the attack put each image, or a variation of it, through the model; the success test is not one."""
     gradients_B: Tensor
@@ -83,9 +90,16 @@ class Attack(ABC):
             raw_BCHW = self.run(counted, x_BCHW, y_B, generator)
             images_BCHW = self.bounded(raw_BCHW, x_BCHW)
             judge = CountedModel(model, y_B)  # its counts are nobody's: the success test is not the attacker's
-            is_fooled_B = self.scored_logits(judge.logits, images_BCHW).argmax(1) != y_B
+            logits_BK = self.scored_logits(judge.logits, images_BCHW)
+        is_fooled_B = logits_BK.argmax(1) != y_B
+        is_enough_B = is_fooled_B & (other_minus_true(logits_BK, y_B) >= self.margin - MARGIN_TOLERANCE)
         l2_B = (images_BCHW - x_BCHW).flatten(1).norm(dim=1)
-        return Attacked(images_BCHW, is_fooled_B, counted.queries_N, counted.gradients_N, l2_B)
+        return Attacked(images_BCHW, is_fooled_B, is_enough_B, counted.queries_N, counted.gradients_N, l2_B)
+
+    @property
+    def margin(self) -> float:
+        """How much larger a wrong logit has to be than the true one for the attack to be content; 0 where it is."""
+        return 0.0
 
     @abstractmethod
     def run(self, model: CountedModel, x_BCHW: Tensor, y_B: Tensor, generator: torch.Generator) -> Tensor:

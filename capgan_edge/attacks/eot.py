@@ -30,6 +30,10 @@ class EOT(Attack):
             torch.manual_seed(self.seed)
             return super().__call__(model, x_BCHW, y_B)
 
+    @property
+    def margin(self) -> float:
+        return self.attack.margin
+
     def run(self, model: CountedModel, x_BCHW: Tensor, y_B: Tensor, generator: torch.Generator) -> Tensor:
         return self.attack.run(model.averaged(self.samples), x_BCHW, y_B, generator)
 

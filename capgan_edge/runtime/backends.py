@@ -9,7 +9,7 @@ from typing import get_args
 
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError, MissingDependencyError
 from capgan_edge.runtime.bundle import Bundle
-from capgan_edge.runtime.card_check import computing_runtime, measured_on
+from capgan_edge.runtime.card_check import ONNX_RUNTIME, computing_runtime, is_loss
 from capgan_edge.runtime.engine_opening import open_engine
 from capgan_edge.runtime.fields import Precision
 from capgan_edge.runtime.openvino import OpenVinoRunner, is_installed
@@ -22,7 +22,7 @@ BF16 = "bf16"
 PRECISIONS = ("auto", *get_args(Precision), BF16)
 OPENVINO = "openvino"
 """Among what is `offered`, beside ONNX Runtime's providers."""
-_ARITHMETIC = {"fp32": "f32", "int8": "f32", "fp16": "f16", BF16: "bf16"}
+ARITHMETIC_OF = {"fp32": "f32", "int8": "f32", "fp16": "f16", BF16: "bf16"}
 """What OpenVINO computes the floating point of a graph in; of an INT8 graph, what Q/DQ nodes leave."""
 _X86 = ("x86_64", "AMD64", "i686")
 _PREFERRED = ("fp16", "fp32")
@@ -140,7 +140,7 @@ class _Attempt:
         wanted = "fp32" if self.precision == BF16 else self.precision
         name = self.bundle.artifact(wanted).relative_to(self.bundle.path).as_posix()
         held = BF16 if self.precision == BF16 else self.bundle.manifest.artifacts[name].precision
-        runner = OpenVinoRunner(self.bundle.read_artifact(wanted), arithmetic=_ARITHMETIC[held], threads=self.threads)
+        runner = OpenVinoRunner(self.bundle.read_artifact(wanted), arithmetic=ARITHMETIC_OF[held], threads=self.threads)
         return Opened(runner=runner, artifact=name, backend=OPENVINO, reason=f"{OPENVINO}: {why}", precision=held)
 
     def fastest_graph(self, offered: Sequence[str]) -> Opened:
@@ -157,16 +157,14 @@ class _Attempt:
         return self.graph("cpu", self.said()) if faster is None else faster
 
     def openvino_at_no_loss(self) -> Opened | None:
-        """Return a runner in OpenVINO; None where it does not load, or what was measured on the artifact was not
-        measured in it: a card and a threshold are worth more than speed, and only who asks for OpenVINO goes without.
+        """Return a runner in OpenVINO; None where it does not load, or where a card or a threshold that holds on ONNX
+        Runtime would be lost: they are worth more than speed, and only who asks for OpenVINO goes without.
         """
         name = self.bundle.artifact(self.precision).relative_to(self.bundle.path).as_posix()
-        measured = measured_on(self.bundle.manifest, name)
-        runtime = computing_runtime(OPENVINO, self.precision)
-        if measured is not None and measured != runtime:
+        if is_loss(self.bundle.manifest, name, of=ONNX_RUNTIME, to=computing_runtime(OPENVINO, self.precision)):
             self.passed_over.append(
-                f'{name} was measured on {measured} and not on {runtime}, which is installed (backend="openvino" '
-                "runs it all the same, without its card and threshold)"
+                f"{name} is not as well verified on {OPENVINO}, which is installed, as on {ONNX_RUNTIME} (capgan-edge "
+                f"verify --backend {OPENVINO})"
             )
             return None
         try:

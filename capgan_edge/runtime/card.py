@@ -54,3 +54,5 @@ class SuspicionThreshold(Record):
     n: Count
     seed: int
     data: Name
+    runtime: Name | None = None
+    """What computed the artifact, by its name on cards; None is ONNX Runtime for a graph, TensorRT for an engine."""

@@ -16,8 +16,9 @@ FAILS_AT = "would_fail_at"
 """In a card's settings: the mildest value that fails, by the name of a check; a text where no value does."""
 
 RUNTIME = "runtime"
-"""In a card's settings: what computed the artifact; where it is not there, ONNX Runtime a graph, TensorRT an engine."""
-ONNX_RUNTIME, TENSORRT = "onnxruntime", "tensorrt"
+"""In a card's settings: what computed the artifact; where it is not there, what usually does."""
+ONNX_RUNTIME, OPENVINO, OPENVINO_BF16, TENSORRT = "onnxruntime", "openvino", "openvino bf16", "tensorrt"
+_VERIFY_OPTIONS = {OPENVINO: " --backend openvino", OPENVINO_BF16: " --backend openvino --precision bf16"}
 
 
 def computing_runtime(backend: str, precision: str) -> str:
@@ -27,67 +28,109 @@ def computing_runtime(backend: str, precision: str) -> str:
     return f"{backend} {precision}" if precision == "bf16" else backend
 
 
-def measured_on(manifest: Manifest, artifact: str) -> str | None:
-    """Return the runtime that the card and the threshold of an artifact's very bytes hold for; None without either.
-
-    Both are made by one verification, so that a threshold's runtime is its card's.
-    """
-    card = card_of(manifest, artifact)
-    if card is None and threshold_of(manifest, artifact) is None:
-        return None
-    named = None if card is None else card.settings.get(RUNTIME)
-    return named if isinstance(named, str) else TENSORRT if artifact in manifest.engines else ONNX_RUNTIME
+def usual_runtime(manifest: Manifest, artifact: str) -> str:
+    """Return what computes an artifact where nothing else is said: ONNX Runtime a graph, TensorRT an engine."""
+    return TENSORRT if artifact in manifest.engines else ONNX_RUNTIME
 
 
-def card_of(manifest: Manifest, artifact: str) -> RobustnessCard | None:
-    """Return the card of a graph or an engine; None where there is none, or one of other bytes."""
-    held = [card for card in manifest.cards if card.artifact == artifact]
+def runtime_of(record: RobustnessCard | SuspicionThreshold, manifest: Manifest) -> str:
+    """Return the runtime that a card or a threshold was measured on."""
+    named = record.settings.get(RUNTIME) if isinstance(record, RobustnessCard) else record.runtime
+    return _printable(named) if isinstance(named, str) else usual_runtime(manifest, record.artifact)
+
+
+def cards_of(manifest: Manifest, artifact: str) -> tuple[RobustnessCard, ...]:
+    """Return the cards of a graph or an engine, one for each runtime that it was measured on; none of other bytes."""
     sha256 = manifest.files[artifact].sha256
-    return next((card for card in held if card.artifact_sha256 == sha256), None)
+    return tuple(card for card in manifest.cards if (card.artifact, card.artifact_sha256) == (artifact, sha256))
 
 
-def threshold_of(manifest: Manifest, artifact: str, runtime: str | None = None) -> SuspicionThreshold | None:
-    """Return the suspicion threshold of a graph or an engine; None where there is none, or one of other bytes.
+def card_of(manifest: Manifest, artifact: str, runtime: str | None = None) -> RobustnessCard | None:
+    """Return the card of a graph or an engine; None where there is none, or one of other bytes or another runtime.
 
     Args:
         manifest: of the bundle.
         artifact: as the manifest names it.
-        runtime: see `computing_runtime`; a threshold measured on another is none. None takes any.
+        runtime: see `computing_runtime`; None is the usual one.
     """
-    if runtime is not None and measured_on(manifest, artifact) != runtime:
-        return None
-    held = [threshold for threshold in manifest.thresholds if threshold.artifact == artifact]
-    sha256 = manifest.files[artifact].sha256
-    return next((threshold for threshold in held if threshold.artifact_sha256 == sha256), None)
+    wanted = runtime or usual_runtime(manifest, artifact)
+    return next((card for card in cards_of(manifest, artifact) if runtime_of(card, manifest) == wanted), None)
+
+
+def threshold_of(manifest: Manifest, artifact: str, runtime: str | None = None) -> SuspicionThreshold | None:
+    """Return the suspicion threshold of a graph or an engine; the arguments are those of `card_of`."""
+    wanted = (artifact, manifest.files[artifact].sha256, runtime or usual_runtime(manifest, artifact))
+    for held in manifest.thresholds:
+        if (held.artifact, held.artifact_sha256, runtime_of(held, manifest)) == wanted:
+            return held
+    return None
+
+
+def is_loss(manifest: Manifest, artifact: str, *, of: str, to: str) -> bool:
+    """Return whether a card or a threshold that holds on the runtime `of` is lost on the runtime `to`.
+
+    A card that failed is lost by a move as well: nobody runs away from it by changing the runtime.
+    """
+    if threshold_of(manifest, artifact, of) is not None and threshold_of(manifest, artifact, to) is None:
+        return True
+    if card_of(manifest, artifact, of) is not None and card_of(manifest, artifact, to) is None:
+        return True
+    return _standing(manifest, artifact, to) < _standing(manifest, artifact, of)
+
+
+def _standing(manifest: Manifest, artifact: str, runtime: str) -> int:
+    """Return how much a card says for a runtime: failed, none, passed, passed by gates that say something."""
+    card = card_of(manifest, artifact, runtime)
+    if card is None:
+        return 1
+    if not has_passed(card):
+        return 0
+    return 3 if _weakness(card) is None else 2
+
+
+def has_passed(card: RobustnessCard) -> bool:
+    """Return whether a card says that it passed, and each of its checks too."""
+    return card.passed and all(check.passed for check in card.checks)
 
 
 def card_warning(manifest: Manifest, artifact: str, runtime: str | None = None) -> str | None:
-    """Return one line on what an artifact lacks; None where its card passed, robustness and all, on `runtime`."""
-    card = card_of(manifest, artifact)
+    """Return one line on what an artifact lacks; None where its card of that runtime passed, robustness and all.
+
+    The arguments are those of `card_of`.
+    """
+    card = card_of(manifest, artifact, runtime)
     if card is None:
-        has_other = any(other.artifact == artifact for other in manifest.cards)
-        came = "one of other bytes" if has_other else "none"
-        return f"{artifact}: expected a passing robustness card, got {came}; make one with capgan-edge verify"
-    measured = measured_on(manifest, artifact)
-    if runtime is not None and measured != runtime:
-        return (
-            f"{artifact}: expected a robustness card measured on {runtime}, got one measured on "
-            f"{_printable(measured)}, which says nothing of it; run it on what it was measured on"
-        )
+        return _missing(manifest, artifact, runtime or usual_runtime(manifest, artifact))
     failed = [check.name for check in card.checks if not check.passed]
-    if failed or not card.passed:
+    if not has_passed(card):
         came = f"a failed one ({', '.join(failed) or 'by its own verdict'})"
         return f"{artifact}: expected a passing robustness card, got {came}; use another precision, or build it again"
-    if not any(check.kind == "robustness" for check in card.checks):
-        return (
-            f"{artifact}: expected a robustness card with an attack on it, got one without; "
-            "verify it again with gates that name attacks"
-        )
     return _weakness(card)
+
+
+def _missing(manifest: Manifest, artifact: str, runtime: str) -> str:
+    """Return one line on what there is in the place of a card."""
+    others = [runtime_of(card, manifest) for card in cards_of(manifest, artifact)]
+    if others:
+        return (
+            f"{artifact}: expected a robustness card measured on {runtime}, got one measured on "
+            f"{' and on '.join(others)}, which says nothing of it; make one with capgan-edge verify"
+            f"{_VERIFY_OPTIONS.get(runtime, '')}, or run it on what it was measured on"
+        )
+    came = "one of other bytes" if any(other.artifact == artifact for other in manifest.cards) else "none"
+    return (
+        f"{artifact}: expected a passing robustness card, got {came}; make one with capgan-edge verify"
+        f"{_VERIFY_OPTIONS.get(runtime, '')}"
+    )
 
 
 def _weakness(card: RobustnessCard) -> str | None:
     """Return one line on why a card that passed says little; None where it says what the shipped gates ask."""
+    if not any(check.kind == "robustness" for check in card.checks):
+        return (
+            f"{card.artifact}: expected a robustness card with an attack on it, got one without; "
+            "verify it again with gates that name attacks"
+        )
     values, laxer = card.settings.get(FAILS_AT), card.settings.get(LAXER)
     if not isinstance(values, dict) or not isinstance(laxer, list):
         return (
@@ -122,7 +165,7 @@ def require_card(manifest: Manifest, artifact: str, runtime: str | None = None) 
     Raises:
         ArtifactError: it has none; says why.
     """
-    warning, card = card_warning(manifest, artifact, runtime), card_of(manifest, artifact)
+    warning, card = card_warning(manifest, artifact, runtime), card_of(manifest, artifact, runtime)
     if warning is not None or card is None:
         raise ArtifactError(f"{warning}; or run it without --require-card")
     return card

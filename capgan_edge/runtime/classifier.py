@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.runtime.frames import CheckedFrames, Frames, checked_frames, fit_frames
+from capgan_edge.runtime.readings import indices_and_scores, purified_copy, refuse_not_finite, rows_from_outputs
 from capgan_edge.runtime.runner import Outputs, Runner
 
 
@@ -36,6 +37,19 @@ class Verdict:
     raw_index: int | None = None
     """The class without purification; None where the bundle was exported without it."""
     raw_label: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RawVerdict:
+    """What one frame shows to the classifier alone, as it came: nothing was purified and nothing is suspected."""
+
+    index: int
+    """The class."""
+    label: str
+    score: float
+    """Softmax probability of the class, in [0, 1]."""
+    latency_ms: float
+    """Wall time of the batch that the frame went with, resizing included, in milliseconds."""
 
 
 class Classifier:
@@ -94,15 +108,45 @@ class Classifier:
         Raises:
             InputError: frames of another type, dtype, rank or channel count.
         """
-        verdicts: list[Verdict] = []
+        verdicts, _ = self._classified(frames, with_purified=False)
+        return verdicts
+
+    def classify_with_purified(self, frames: Frames) -> tuple[list[Verdict], NDArray[np.uint8]]:
+        """Return what `classify` and `purify` do, from one pass.
+
+        Raises:
+            InputError: frames of another type, dtype, rank or channel count.
+            ArtifactError: the bundle was exported without the output `purified`.
+        """
+        return self._classified(frames, with_purified=True)
+
+    def classify_raw(self, frames: Frames) -> list[RawVerdict]:
+        """Return what the classifier alone says of the frames as they came, from the output `raw_logits`.
+
+        It is the answer that an attack was made for. The fused graph runs as a whole, so that this is no faster.
+
+        Raises:
+            InputError: frames of another type, dtype, rank or channel count.
+            ArtifactError: the bundle was exported without that output.
+        """
+        verdicts: list[RawVerdict] = []
         for batch in self._batches(frames):
             started_s = time.perf_counter()
             batch_NHWC = fit_frames(batch, self.size_px)
             with self._turn:
-                outputs = self._run(batch_NHWC)
-                rows = _rows_from_outputs(outputs, offset=len(verdicts))
+                raw_NK = self._run(batch_NHWC).raw_logits_NK
+                if raw_NK is None:
+                    raise ArtifactError(
+                        "expected a bundle with the output raw_logits to bypass the purifier, got one exported without "
+                        "it; export it again with --with-raw-logits, or use classify"
+                    )
+                refuse_not_finite(np.asarray(np.isfinite(raw_NK).all(axis=1)), "raw logits", offset=len(verdicts))
+                rows = indices_and_scores(raw_NK)
             latency_ms = 1000 * (time.perf_counter() - started_s)
-            verdicts += [self._verdict(*row, latency_ms) for row in rows]
+            verdicts += [
+                RawVerdict(index=index, label=self.labels[index], score=score, latency_ms=latency_ms)
+                for index, score in rows
+            ]
         return verdicts
 
     def purify(self, frames: Frames) -> NDArray[np.uint8]:
@@ -116,13 +160,7 @@ class Classifier:
         for batch in self._batches(frames):
             batch_NHWC = fit_frames(batch, self.size_px)
             with self._turn:
-                purified_NHWC = self._run(batch_NHWC).purified_NHWC
-                if purified_NHWC is None:
-                    raise ArtifactError(
-                        "expected a bundle with the output purified, got one exported without it; "
-                        "export it again with that output, or use classify"
-                    )
-                parts.append(purified_NHWC.copy())
+                parts.append(purified_copy(self._run(batch_NHWC)))
         return np.concatenate(parts)
 
     def describe(self) -> dict[str, Any]:
@@ -145,6 +183,22 @@ class Classifier:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _classified(self, frames: Frames, *, with_purified: bool) -> tuple[list[Verdict], NDArray[np.uint8]]:
+        """Return a verdict for each frame, and the purified frames, of which there are none where none are wanted."""
+        height, width = self.size_px
+        verdicts: list[Verdict] = []
+        parts = [np.empty((0, height, width, 3), np.uint8)]
+        for batch in self._batches(frames):
+            started_s = time.perf_counter()
+            batch_NHWC = fit_frames(batch, self.size_px)
+            with self._turn:
+                outputs = self._run(batch_NHWC)
+                rows = rows_from_outputs(outputs, offset=len(verdicts))
+                parts += [purified_copy(outputs)] if with_purified else []
+            latency_ms = 1000 * (time.perf_counter() - started_s)
+            verdicts += [self._verdict(*row, latency_ms) for row in rows]
+        return verdicts, np.concatenate(parts)
 
     def _batches(self, frames: Frames) -> Iterator[CheckedFrames]:
         checked = checked_frames(frames)
@@ -169,22 +223,3 @@ class Classifier:
             raw_index=raw_index,
             raw_label=None if raw_index is None else self.labels[raw_index],
         )
-
-
-def _rows_from_outputs(outputs: Outputs, *, offset: int) -> list[tuple[int, float, float, int | None]]:
-    """Return (index, score, suspicion, raw index) of each frame; the outputs' arrays are not kept."""
-    logits_NK, raw_NK = outputs.logits_NK.astype(np.float64), outputs.raw_logits_NK
-    is_finite_N = np.isfinite(logits_NK).all(axis=1) & np.isfinite(outputs.suspicion_N)
-    if raw_NK is not None:
-        is_finite_N &= np.isfinite(raw_NK).all(axis=1)
-    if not is_finite_N.all():
-        frame = offset + int(is_finite_N.argmin())
-        raise ArtifactError(
-            f"expected finite logits and suspicion, got NaN or infinity for frame {frame}; "
-            "check the bundle with capgan-edge verify, or use precision fp32"
-        )
-    shifted_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
-    scores_N = shifted_NK.max(axis=1) / shifted_NK.sum(axis=1)
-    raw_N = [None] * len(logits_NK) if raw_NK is None else [int(index) for index in raw_NK.argmax(axis=1)]
-    columns = (logits_NK.argmax(axis=1), scores_N, outputs.suspicion_N, raw_N)
-    return [(int(i), float(p), float(s), raw) for i, p, s, raw in zip(*columns, strict=True)]

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.card import RobustnessCard, SuspicionThreshold
+from capgan_edge.runtime.card_check import runtime_of
 from capgan_edge.runtime.manifest import EngineRecord, Figure, Manifest, ParityRecord
 
 
@@ -92,18 +93,20 @@ def _source_of(engine: EngineRecord, manifest: Manifest) -> Text:
 
 
 def _print_cards(manifest: Manifest, console: Console) -> None:
-    cards = _table("robustness cards", "artifact", "of these bytes", "made", "data", "device", "checks", "passed")
+    cards = _table("robustness cards", "artifact", "of these bytes", "runtime", "made", "data", "device", "checks",
+                   "passed")  # fmt: skip
     for card in manifest.cards:
         held = [check.passed for check in card.checks]
-        texts = [Text(text) for text in (card.created, card.data, card.device)]
+        texts = [Text(text) for text in (runtime_of(card, manifest), card.created, card.data, card.device)]
         cards.add_row(Text(card.artifact), _is_of(card, manifest), *texts, f"{sum(held)} of {len(held)} passed",
                       "yes" if card.passed else "NO")  # fmt: skip
     console.print(cards if manifest.cards else "robustness cards: none")
-    columns = ("artifact", "of these bytes", "threshold", "false alarms asked", "measured", "n", "data")
+    columns = ("artifact", "of these bytes", "runtime", "threshold", "false alarms asked", "measured", "n", "data")
     thresholds = _table("suspicion thresholds", *columns)
     for held_to in manifest.thresholds:
         rates = (f"{held_to.threshold:.4f}", *(f"{100 * rate:.2f} %" for rate in _rates(held_to)), str(held_to.n))
-        thresholds.add_row(Text(held_to.artifact), _is_of(held_to, manifest), *rates, Text(held_to.data))
+        thresholds.add_row(Text(held_to.artifact), _is_of(held_to, manifest), Text(runtime_of(held_to, manifest)),
+                           *rates, Text(held_to.data))  # fmt: skip
     console.print(thresholds if manifest.thresholds else "suspicion thresholds: none")
 
 

@@ -66,6 +66,7 @@ def classifier_from_opened(bundle: Bundle, opened: Opened, *, require_card: bool
             "precision": opened.precision,
             "sha256": manifest.files[opened.artifact].sha256,
             "backend": opened.backend,
+            "outputs": list(runner.contract.output_names),
             "providers": list(runner.providers),
             "purifier": manifest.purifier.name,
             "victim": manifest.victim.name,

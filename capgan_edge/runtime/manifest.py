@@ -158,9 +158,9 @@ class Manifest(Record):
     figures: Listed[Figure] = ()
     engines: dict[Name, EngineRecord] = Field(default={})
     cards: Listed[RobustnessCard] = ()
-    """At most one an artifact or engine: the newest."""
+    """At most one for an artifact or engine and what computed it: the newest."""
     thresholds: Listed[SuspicionThreshold] = ()
-    """At most one an artifact or engine, as above."""
+    """At most one, as above."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Manifest:

@@ -33,6 +33,12 @@ def is_installed() -> bool:
     return True
 
 
+def version() -> str:
+    """Return the version of the OpenVINO that is installed, e.g. `2026.4.1`."""
+    release: str = _openvino().get_version().partition("-")[0]
+    return release
+
+
 class OpenVinoRunner:
     """A fused graph in OpenVINO. Several threads may call one runner; every call returns fresh arrays.
 

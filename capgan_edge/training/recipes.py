@@ -60,7 +60,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             data="cifar10-jpeg",
             victim=VictimConfig(epochs=30, small_crop_epochs=14),
             preset="robust-nano",
-            purifier=RobustConfig(head_epochs=36, head_small_crop_epochs=28, painter_epochs=2, whole_epochs=2),
+            purifier=RobustConfig(head_epochs=36, head_small_crop_epochs=28, painter_epochs=2, whole_epochs=3),
         ),
     }
 )  # fmt: skip

@@ -163,7 +163,7 @@ class RobustRun:
                 x_BCHW, targets_BK = cutmix(x_BCHW, targets_BK, generator)
             x_BCHW, targets_BK = self.fabric.to_device((x_BCHW, targets_BK))
             found, is_right_B = self.steps.step(stage.name, x_BCHW, targets_BK, self.state.attack_steps, generator)
-            self.average.update(self.t_ac)
+            self.average.update(self.t_ac, step)
             losses = {name: loss.item() for name, loss in found.items()}
             self._stop_if_not_finite(losses, epoch, i)
             for name, value in {**losses, "attacked_percent": 100 * float(is_right_B.float().mean())}.items():

@@ -55,7 +55,7 @@ class RobustConfig:
     """Weight of the semantic loss of f(T(x)) towards f(x) in the last stage."""
     l1_weight: float = 0.05
     """Weight of L1(T(x), x) in the last stage."""
-    domain_weight: float = 0.1
+    domain_weight: float = 1.0
     """Weight of the domain loss (attacked against clean), from which the suspicion is learned in the last stage."""
     head_weight: float = 1.0
     """Weight of KL(head(a) || f(T(a))) while the painter is trained."""

@@ -19,10 +19,14 @@ class WeightAverage(Generic[ModuleT]):
         self.module = copy.deepcopy(source).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, source: ModuleT) -> None:
-        """Move towards the weights of `source` by 1 - decay."""
+    def update(self, source: ModuleT, step: int) -> None:
+        """Move towards the weights of `source` by 1 - decay, and by more in a stage's first steps (from 0).
+
+        A stage begins far from where it ends: at `step` the average reaches back over about a tenth of its steps.
+        """
+        decay = min(self.decay, (1 + step) / (10 + step))
         averaged, current = self.module.state_dict(), source.state_dict()
         floats = [name for name, tensor in averaged.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([averaged[name] for name in floats], [current[name] for name in floats], 1 - self.decay)
+        torch._foreach_lerp_([averaged[name] for name in floats], [current[name] for name in floats], 1 - decay)
         for name in averaged.keys() - set(floats):
             averaged[name].copy_(current[name])

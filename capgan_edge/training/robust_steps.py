@@ -37,6 +37,7 @@ class RobustSteps:
     def enter(self, stage: Stage) -> None:
         """Free the weights that the stage trains and start its optimizer."""
         self.purifier.requires_grad_(False)
+        self.purifier.zero_grad()  # what the stage before left would count where gradients are clipped
         for module in self._trained(stage.name):
             module.requires_grad_(True)
         free = [p for p in self.purifier.parameters() if p.requires_grad]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -133,6 +134,17 @@ def purifier_identity(purifier: Purifier, name: str, size_px: tuple[int, int]) -
     preset = next((known for known, held in PRESETS.items() if held == config), "custom")
     return PurifierIdentity(name=name, preset=preset, sha256=sha256_of_bytes(save(weights)), config=asdict(config),
                             macs=cost.macs, parameters=cost.parameters)  # fmt: skip
+
+
+def other_settings(given: PurifierIdentity, held: PurifierIdentity) -> str:
+    """Return which settings of two purifiers differ, `output is direct, not residual`; weights alone do not tell.
+
+    A setting that only one of them has is of another version, and is not compared.
+    """
+    ours = json.loads(json.dumps(given.config))
+    differ = [f"{key} is {ours[key]}, not {value}" for key, value in held.config.items()
+              if key in ours and ours[key] != value]  # fmt: skip
+    return ", ".join(differ)
 
 
 def victim_identity(victim: Victim, size_px: tuple[int, int]) -> VictimIdentity:

@@ -48,6 +48,8 @@ def verify(
     artifact: Annotated[
         list[str] | None, typer.Option(help="Judge this one, e.g. model.int8.onnx; again for more.")
     ] = None,
+    backend: Annotated[str, typer.Option(help="What computes graphs: onnxruntime or openvino.")] = "onnxruntime",
+    precision: Annotated[str | None, typer.Option(help="bf16: of the fp32 graph, which openvino alone has.")] = None,
     gates: Annotated[Path | None, typer.Option(help="TOML with other limits or attacks than the shipped ones.")] = None,
     against: Annotated[str | None, typer.Option(help="The FP32 twin: a run or a zoo name; found by its hash.")] = None,
     victim: _Spec = None,
@@ -65,7 +67,8 @@ def verify(
     """Hold a bundle to its gates, robustness among them. Exit 0: it passed; 1: a regression; 2: cannot be checked."""
     from capgan_export.gate.session import VerifyRequest, run_verify
 
-    request = VerifyRequest(bundle=bundle, artifacts=tuple(artifact or ()), gates=gates, against=against, victim=victim,
+    request = VerifyRequest(bundle=bundle, artifacts=tuple(artifact or ()), backend=backend,
+                            precision=precision, gates=gates, against=against, victim=victim,
                             victim_state=victim_state, data=data, adversarial=adversarial, overwrite=force,
                             write_adversarial=write_adversarial, is_written=write,
                             false_alarms=false_alarms)  # fmt: skip

@@ -190,18 +190,21 @@ def _measured_parity(
         return Check(
             name=title, verdict="not made", detail="the bundle holds no torch weights; name them with --against"
         )
-    from capgan_export.bundling import ARTIFACT, parity_records, purifier_identity
+    from capgan_export.bundling import ARTIFACT, other_settings, parity_records, purifier_identity
     from capgan_export.parity import ParityConfig
 
     manifest = bundle.manifest
     held = (manifest.purifier.sha256, manifest.victim.sha256)
     size_px = (manifest.input.height, manifest.input.width)
-    given = purifier_identity(against.purifier, against.name, size_px).sha256, against.victim.identity["sha256"]
+    identity = purifier_identity(against.purifier, against.name, size_px)
+    given = identity.sha256, against.victim.identity["sha256"]
     for part, ours, theirs in zip(("purifier", "victim"), held, given, strict=True):
         if ours != theirs:
             return _failed(
                 title, f"the bundle's {part} has the weights {ours[:12]}..., {against.name} has {theirs[:12]}..."
             )
+    if differ := other_settings(identity, manifest.purifier):
+        return _failed(title, f"{against.name} is another purifier of the bundle's weights: {differ}")
     config = config or ParityConfig()
     try:
         records = parity_records(against.purifier, against.victim, bundle.read_file(ARTIFACT), frames, config)

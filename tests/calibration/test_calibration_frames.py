@@ -113,6 +113,10 @@ def test_another_pair_than_the_bundles_is_refused(attacker: Attacker, signs_bund
     identity = signs_bundle.manifest.victim.model_copy(update={"sha256": "0" * 64})
     with pytest.raises(ConfigError, match=r"whose victim has the weights 000000000000\.\.\."):
         check_same_pair(attacker.source, signs_bundle.manifest.model_copy(update={"victim": identity}))
+    held = signs_bundle.manifest.purifier
+    other = held.model_copy(update={"config": {**held.config, "padding": "other", "of a later version": 1}})
+    with pytest.raises(ConfigError, match=r"of the same weights \(padding is \w+, not other\)"):
+        check_same_pair(attacker.source, signs_bundle.manifest.model_copy(update={"purifier": other}))
 
 
 @pytest.mark.parametrize("settings", [{"epsilon": 1.1}, {"epsilon": -0.1}, {"steps": 0}, {"name": "cw"}])

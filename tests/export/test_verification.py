@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from tiny_pair import LABELS, SIZE_PX, make_frames, make_purifier, make_victim, perturbed
+from tiny_pair import LABELS, SIZE_PX, TINY_NANO, make_frames, make_purifier, make_victim, perturbed
 
 from capgan_edge.errors import ArtifactError
 from capgan_edge.runtime.bundle import Bundle, write_bundle
@@ -82,6 +83,14 @@ def test_another_purifier_is_told_apart_by_its_weights(whole_bundle: Bundle) -> 
     result = verify_bundle(whole_bundle.path, frames=make_frames(), against=source(seed=5))
     assert failed(result) == ["parity measured again"]
     assert "purifier has the weights" in result.checks[-1].detail
+
+
+def test_another_purifier_of_the_same_weights_is_told_apart_by_its_settings(whole_bundle: Bundle) -> None:
+    direct = make_purifier(replace(TINY_NANO, output="direct"))
+    direct.load_state_dict(make_purifier().state_dict())
+    result = verify_bundle(whole_bundle.path, frames=make_frames(), against=replace(source(), purifier=direct))
+    assert failed(result) == ["parity measured again"]
+    assert "output is direct, not residual" in result.checks[-1].detail
 
 
 def test_what_cannot_be_verified_raises(tmp_path: Path, copy_of: Callable[[], Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,8 +10,17 @@ import pytest
 
 from capgan_edge.errors import ArtifactError
 from capgan_edge.runtime.card import CardCheck, RobustnessCard, SuspicionThreshold
-from capgan_edge.runtime.card_check import card_of, card_warning, require_card, threshold_of
-from capgan_edge.runtime.manifest import FileRecord, Manifest
+from capgan_edge.runtime.card_check import (
+    ONNX_RUNTIME,
+    OPENVINO,
+    OPENVINO_BF16,
+    card_of,
+    card_warning,
+    require_card,
+    runtime_of,
+    threshold_of,
+)
+from capgan_edge.runtime.manifest import FileRecord, Manifest, json_from_manifest, manifest_from_json
 
 ManifestFactory = Callable[..., Manifest]
 NAME = "model.fp32.onnx"
@@ -98,3 +108,30 @@ def test_a_threshold_counts_for_its_bytes_alone(make_manifest: ManifestFactory) 
 
     assert threshold_of(manifest_with(make_manifest, thresholds=(threshold(SHA256),)), NAME) == threshold(SHA256)
     assert threshold_of(manifest_with(make_manifest, thresholds=(threshold(OTHER),)), NAME) is None
+
+
+def test_a_card_and_a_threshold_count_for_their_runtime_alone(make_manifest: ManifestFactory) -> None:
+    """Those that name none are of ONNX Runtime, as all were before there was another."""
+    tuned = SuspicionThreshold(artifact=NAME, artifact_sha256=SHA256, threshold=0.5, false_alarm_rate=0.01,
+                               measured_rate=0.02, n=400, seed=0, data="signs/test")  # fmt: skip
+    other = tuned.model_copy(update={"runtime": OPENVINO, "threshold": 0.25})
+    cards = (card(check()), card(check(passed=False), passed=False, runtime=OPENVINO))
+    written = json_from_manifest(manifest_with(make_manifest, *cards, thresholds=(other, tuned)))
+    manifest = manifest_from_json(written, "manifest.json")
+    for runtime in (None, ONNX_RUNTIME):
+        assert (card_of(manifest, NAME, runtime), threshold_of(manifest, NAME, runtime)) == (cards[0], tuned)
+        assert card_warning(manifest, NAME, runtime) is None
+    assert (card_of(manifest, NAME, OPENVINO), threshold_of(manifest, NAME, OPENVINO)) == (cards[1], other)
+    assert "got a failed one" in str(card_warning(manifest, NAME, OPENVINO))
+    assert (card_of(manifest, NAME, OPENVINO_BF16), threshold_of(manifest, NAME, OPENVINO_BF16)) == (None, None)
+    warning = str(card_warning(manifest, NAME, OPENVINO_BF16))
+    assert "measured on openvino bf16, got one measured on onnxruntime and on openvino" in warning
+    assert "capgan-edge verify --backend openvino --precision bf16" in warning
+
+
+def test_a_threshold_written_before_runtimes_were_named_is_read(make_manifest: ManifestFactory) -> None:
+    held = {"artifact": NAME, "artifact_sha256": SHA256, "threshold": 0.5, "false_alarm_rate": 0.01,
+            "measured_rate": 0.02, "n": 400, "seed": 0, "data": "signs/test"}  # fmt: skip
+    raw = json.loads(json_from_manifest(manifest_with(make_manifest))) | {"thresholds": [held]}
+    manifest = manifest_from_json(json.dumps(raw).encode(), "manifest.json")
+    assert runtime_of(manifest.thresholds[0], manifest) == ONNX_RUNTIME

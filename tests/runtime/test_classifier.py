@@ -89,14 +89,17 @@ class ReusingRunner:
 
     def __init__(self) -> None:
         self._logits_NK = np.empty((1, 3), np.float32)
+        self._purified_NHWC = np.empty((1, 8, 8, 3), np.uint8)
         self._is_busy = threading.Lock()
 
     def __call__(self, frames_NHWC: NDArray[np.uint8]) -> Outputs:
         assert self._is_busy.acquire(blocking=False), "two calls at once"
         self._logits_NK[:] = frames_NHWC[0].mean(axis=(0, 1))
+        self._purified_NHWC[:] = frames_NHWC
         time.sleep(0.0005)  # lets another thread in, if any may
         self._is_busy.release()
-        return Outputs(logits_NK=self._logits_NK, suspicion_N=np.zeros(1, np.float32), purified_NHWC=frames_NHWC)
+        return Outputs(logits_NK=self._logits_NK, suspicion_N=np.zeros(1, np.float32),
+                       purified_NHWC=self._purified_NHWC)  # fmt: skip
 
     def close(self) -> None:
         self._logits_NK[:] = np.nan
@@ -141,6 +144,54 @@ def test_purified_frames_come_in_the_size_of_the_graph(classifier: Classifier) -
     assert (classifier.purify(_colour(0, 16, 16)) == 255 - _colour(0)).all()
 
 
+def test_verdicts_and_purified_frames_come_from_one_pass(
+    classifier: Classifier, make_model: Callable[..., bytes]
+) -> None:
+    frames = [_colour(index % 3, 9 + index, 9) for index in range(5)]
+    verdicts, purified_NHWC = classifier.classify_with_purified(frames)
+    _assert_same(verdicts, classifier.classify(frames))
+    assert (purified_NHWC == classifier.purify(frames)).all()
+    assert classifier.classify_with_purified([])[1].shape == (0, 8, 8, 3)
+    plain = Classifier(OrtRunner(make_model(outputs=("logits", "suspicion"))), labels=("a", "b", "c"), size_px=(8, 8))
+    with pytest.raises(ArtifactError, match=r"output purified, got one exported without it.*--with-purified"):
+        plain.classify_with_purified(frames)
+
+
+def test_purified_frames_of_a_runner_that_reuses_its_arrays_are_kept() -> None:
+    classifier = Classifier(ReusingRunner(), labels=("a", "b", "c"), size_px=(8, 8), max_batch=1)
+    frames = [_colour(index % 3) for index in range(6)]
+    assert (classifier.classify_with_purified(frames)[1] == np.stack(frames)).all()
+
+
+def test_a_raw_verdict_is_of_the_frame_as_it_came(classifier: Classifier) -> None:
+    frames = [_colour(1, 20, 30), _colour(0)]
+    first, second = classifier.classify_raw(frames)
+    assert [first.label, second.label] == [verdict.raw_label for verdict in classifier.classify(frames)]
+    assert (first.index, first.label) == (0, "stop"), "the tiny classifier alone sees the weakest channel"
+    weights = np.exp(-10 * np.array([10, 200, 10]) / 255)
+    assert first.score == pytest.approx(weights[0] / weights.sum(), abs=1e-5)
+    assert first.latency_ms > 0
+    assert classifier.classify_raw([]) == []
+
+
+def test_raw_verdicts_do_not_depend_on_how_a_batch_is_split(make_model: Callable[..., bytes]) -> None:
+    frames_NHWC = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), np.uint8)
+    runner = OrtRunner(make_model(), threads=1)
+    whole, split = (Classifier(runner, labels=("a", "b", "c"), size_px=(8, 8), max_batch=size) for size in (7, 3))
+    ours, theirs = split.classify_raw(frames_NHWC), whole.classify_raw(frames_NHWC)
+    assert [raw.index for raw in ours] == [raw.index for raw in theirs]
+    assert np.allclose([raw.score for raw in ours], [raw.score for raw in theirs])
+
+
+def test_a_raw_verdict_needs_raw_logits_that_are_numbers(make_model: Callable[..., bytes]) -> None:
+    plain = Classifier(OrtRunner(make_model(outputs=("logits", "suspicion"))), labels=("a", "b", "c"), size_px=(8, 8))
+    with pytest.raises(ArtifactError, match=r"output raw_logits.*exported without it; .*--with-raw-logits"):
+        plain.classify_raw(_colour(0))
+    broken = Classifier(OrtRunner(make_model(scale=np.nan)), labels=("a", "b", "c"), size_px=(8, 8))
+    with pytest.raises(ArtifactError, match="expected finite raw logits, got NaN or infinity for frame 0"):
+        broken.classify_raw(_colour(0))
+
+
 def test_a_closed_classifier_refuses_frames(shared_bundle: Bundle) -> None:
     with capgan_edge.load(shared_bundle.path) as classifier:
         pass
@@ -151,6 +202,7 @@ def test_a_closed_classifier_refuses_frames(shared_bundle: Bundle) -> None:
 def test_a_classifier_describes_itself(classifier: Classifier, shared_bundle: Bundle) -> None:
     said = classifier.describe()
     assert said["precision"] == "fp32"
+    assert sorted(said["outputs"]) == ["logits", "purified", "raw_logits", "suspicion"]
     assert said["providers"] == ["CPUExecutionProvider"]
     assert said["backend_reason"] == classifier.backend_reason == "cpu: asked for"
     assert said["sha256"] == shared_bundle.manifest.files["model.fp32.onnx"].sha256

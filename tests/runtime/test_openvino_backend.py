@@ -15,7 +15,7 @@ from capgan_edge.runtime import backends
 from capgan_edge.runtime.backends import OPENVINO, open_runner
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.card import CardCheck, RobustnessCard, SuspicionThreshold
-from capgan_edge.runtime.card_check import FAILS_AT, LAXER, RUNTIME, measured_on
+from capgan_edge.runtime.card_check import FAILS_AT, LAXER, ONNX_RUNTIME, OPENVINO_BF16, RUNTIME, card_of, is_loss
 from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_edge.runtime.openvino import OpenVinoRunner, is_installed
 from capgan_edge.runtime.ort import CPU, OrtRunner
@@ -37,20 +37,24 @@ def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
 
 
-def add_card(path: Path, **settings: Any) -> Bundle:
-    """Give the graph a passing card and a threshold."""
+def add_card(path: Path, runtime: str | None = None, *, threshold: float | None = 0.5, passed: bool = True) -> Bundle:
+    """Give the graph a card and a threshold beside those it has; without a runtime, as before cards named one."""
     with locked(path) as bundle:
-        digest = bundle.manifest.files[NAME].sha256
+        manifest, digest = bundle.manifest, bundle.manifest.files[NAME].sha256
         check = CardCheck(name="accuracy under PGD-40", kind="robustness", value=0.0, comparison="at most", limit=1.0,
-                          unit="points", n=100, passed=True)  # fmt: skip
-        held = {"gates": "default.toml", LAXER: [], FAILS_AT: {check.name: 1.2}} | settings
+                          unit="points", n=100, passed=passed)  # fmt: skip
+        held: dict[str, Any] = {"gates": "default.toml", LAXER: [], FAILS_AT: {check.name: 1.2}}
+        held |= {} if runtime is None else {RUNTIME: runtime}
         card = RobustnessCard(artifact=NAME, artifact_sha256=digest, against=NAME, against_sha256=digest,
                               created="2025-06-01", data="signs/test", seed=0, device="cpu", settings=held,
-                              checks=(check,), passed=True)  # fmt: skip
-        threshold = SuspicionThreshold(artifact=NAME, artifact_sha256=digest, threshold=0.5, n=100, seed=0,
-                                       false_alarm_rate=0.01, measured_rate=0.01, data="signs/test")  # fmt: skip
-        changes = {"cards": (card,), "thresholds": (threshold,)}
-        return grow_bundle(bundle, bundle.manifest.model_copy(update=changes), {})
+                              checks=(check,), passed=passed)  # fmt: skip
+        changes: dict[str, Any] = {"cards": (*manifest.cards, card)}
+        if threshold is not None:
+            tuned = SuspicionThreshold(artifact=NAME, artifact_sha256=digest, threshold=threshold, n=100, seed=0,
+                                       false_alarm_rate=0.01, measured_rate=0.01, data="signs/test",
+                                       runtime=runtime)  # fmt: skip
+            changes["thresholds"] = (*manifest.thresholds, tuned)
+        return grow_bundle(bundle, manifest.model_copy(update=changes), {})
 
 
 @needs_openvino
@@ -102,11 +106,10 @@ def test_auto_offers_it_on_x86_alone(machine: str, bundle_path: Path, monkeypatc
 @needs_openvino
 def test_auto_does_not_trade_a_card_or_a_threshold_for_speed(bundle_path: Path) -> None:
     held = add_card(bundle_path)
-    assert measured_on(held.manifest, NAME) == "onnxruntime"
     opened = open_runner(held, offered=(CPU, OPENVINO))
     with opened.runner as runner:
         assert isinstance(runner, OrtRunner)
-    assert "model.fp32.onnx was measured on onnxruntime and not on openvino, which is installed" in opened.reason
+    assert "model.fp32.onnx is not as well verified on openvino, which is installed, as on onnxruntime" in opened.reason
     with capgan_edge.load(bundle_path, require_card=True) as classifier:
         assert classifier.describe()["suspicion_threshold"] == 0.5
 
@@ -125,7 +128,7 @@ def test_a_card_from_onnx_runtime_does_not_vouch_for_openvino(bundle_path: Path)
 
 @needs_openvino
 def test_a_card_of_its_own_lets_auto_take_it_and_does_not_vouch_for_the_others(bundle_path: Path) -> None:
-    held = add_card(bundle_path, **{RUNTIME: "openvino"})
+    held = add_card(bundle_path, OPENVINO)
     with open_runner(held, offered=(CPU, OPENVINO)).runner as runner:
         assert isinstance(runner, OpenVinoRunner)
     with capgan_edge.load(bundle_path, backend="openvino", require_card=True) as classifier:
@@ -133,6 +136,44 @@ def test_a_card_of_its_own_lets_auto_take_it_and_does_not_vouch_for_the_others(b
         assert classifier.describe()["suspicion_threshold"] == 0.5
     with pytest.raises(ArtifactError, match="measured on onnxruntime, got one measured on openvino"):
         capgan_edge.load(bundle_path, backend="cpu", require_card=True)
+
+
+@needs_openvino
+def test_each_runtime_has_its_own_card_and_its_own_threshold(bundle_path: Path) -> None:
+    add_card(bundle_path, threshold=0.5)
+    held = add_card(bundle_path, OPENVINO, threshold=0.25)
+    for backend, threshold in (("cpu", 0.5), ("openvino", 0.25)):
+        with capgan_edge.load(bundle_path, backend=backend, require_card=True) as classifier:
+            assert classifier.describe()["suspicion_threshold"] == threshold
+    with open_runner(held, offered=(CPU, OPENVINO)).runner as runner:
+        assert isinstance(runner, OpenVinoRunner), "nothing is lost by it any more"
+    assert card_of(held.manifest, NAME, OPENVINO_BF16) is None
+
+
+@needs_openvino
+def test_auto_stays_where_openvino_has_less(bundle_path: Path) -> None:
+    add_card(bundle_path)
+    held = add_card(bundle_path, OPENVINO, threshold=None)
+    assert is_loss(held.manifest, NAME, of=ONNX_RUNTIME, to=OPENVINO), "the threshold"
+    with open_runner(held, offered=(CPU, OPENVINO)).runner as runner:
+        assert isinstance(runner, OrtRunner)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(True, False), (None, False), (False, None)], ids=str)
+def test_a_failed_card_is_neither_moved_to_nor_run_away_from(
+    ours: bool | None, theirs: bool | None, bundle_path: Path
+) -> None:
+    for runtime, passed in ((ONNX_RUNTIME, ours), (OPENVINO, theirs)):
+        if passed is not None:
+            add_card(bundle_path, runtime, threshold=None, passed=passed)
+    assert is_loss(Bundle.open(bundle_path).manifest, NAME, of=ONNX_RUNTIME, to=OPENVINO)
+
+
+def test_where_nothing_was_measured_or_both_passed_nothing_is_lost(bundle_path: Path) -> None:
+    assert not is_loss(Bundle.open(bundle_path).manifest, NAME, of=ONNX_RUNTIME, to=OPENVINO)
+    add_card(bundle_path)
+    both = add_card(bundle_path, OPENVINO)
+    assert not is_loss(both.manifest, NAME, of=ONNX_RUNTIME, to=OPENVINO)
 
 
 def test_where_it_is_not_installed_its_extra_is_named(bundle_path: Path, without_openvino: None) -> None:

@@ -52,16 +52,22 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key not in CLOCKED} for row in csv.DictReader(file)]
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory, signs: ImageSet) -> Path:
+    """A run that never stopped."""
+    path = tmp_path_factory.mktemp("robust") / "straight"
+    make_run(path, start_fabric("fp32"), signs).run()
+    return path
+
+
 @pytest.mark.parametrize("stopped_in", [1, 2, 3, 5], ids=["head", "draw", "painter", "whole"])
 def test_stopped_and_resumed_it_is_bit_for_bit_the_run_that_never_stopped(
-    stopped_in: int, tmp_path: Path, signs: ImageSet, fabric: Fabric, interrupt: Interrupt
+    stopped_in: int, straight: Path, tmp_path: Path, signs: ImageSet, fabric: Fabric, interrupt: Interrupt
 ) -> None:
-    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    make_run(straight, fabric, signs).run()
-    broken = start_fabric("fp32")
-    interrupt(broken, stopped_in * STEPS + 1)
+    stopped = tmp_path / "stopped"
+    interrupt(fabric, stopped_in * STEPS + 1)
     with pytest.raises(KeyboardInterrupt):
-        make_run(stopped, broken, signs).run()
+        make_run(stopped, fabric, signs).run()
     assert load_checkpoint(stopped, "purifier").epoch == stopped_in
     assert not is_finished(stopped)
     again = make_run(stopped, start_fabric("fp32"), signs)

@@ -138,16 +138,17 @@ def test_labels_are_smoothed_and_mixed_by_the_area_that_was_pasted() -> None:
     assert bool((x_BCHW[:, 0, 0, 0] == torch.arange(4.0) / 4).all()), "the batch itself is left"
 
 
-def test_the_average_follows_weights_and_statistics_and_copies_counters() -> None:
+@pytest.mark.parametrize(("step", "kept"), [(2, 0.25), (10**6, 0.75)], ids=["first steps", "later"])
+def test_the_average_follows_weights_and_statistics_and_copies_counters(step: int, kept: float) -> None:
     module = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
     average = WeightAverage(module, 0.75)
     start = {name: tensor.clone() for name, tensor in average.module.state_dict().items()}
     with torch.no_grad():
         for tensor in module.state_dict().values():
             tensor.add_(4)
-    average.update(module)
+    average.update(module, step)
     for name, tensor in average.module.state_dict().items():
-        expected = start[name] + (4 if name.endswith("num_batches_tracked") else 1)
+        expected = start[name] + (4 if name.endswith("num_batches_tracked") else 4 * (1 - kept))
         torch.testing.assert_close(tensor, expected)
     assert not average.module.training
     assert not any(parameter.requires_grad for parameter in average.module.parameters())

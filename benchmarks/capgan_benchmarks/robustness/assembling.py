@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from capgan_benchmarks.robustness.config import RobustnessConfig
 from capgan_benchmarks.robustness.paired import flips_between
 from capgan_benchmarks.robustness.record import (
     CLEAN,
+    REPLAYED,
     Cell,
     Check,
     DataIdentity,
@@ -26,6 +28,8 @@ from capgan_benchmarks.robustness.record import (
     Spread,
     ThreatWords,
 )
+from capgan_benchmarks.robustness.replaying import WORDS
+from capgan_benchmarks.robustness.same_frames import is_judged_elsewhere
 from capgan_benchmarks.robustness.scoring import detections_of, score_of
 from capgan_benchmarks.robustness.subject import FP32, Subject
 from capgan_benchmarks.robustness.systems import Said
@@ -36,8 +40,6 @@ if TYPE_CHECKING:
     from capgan_benchmarks.threats.crafted import CraftedSet
 
 COMMAND = "capgan-edge benchmark robustness"
-REPLAYED = "replayed"
-"""Setting of cells whose frames were crafted elsewhere: the name of their file."""
 _NOTHING = Spread(total=0, median=0.0, max=0)
 
 
@@ -88,12 +90,13 @@ def attacked_cell(
         gradients=_spread(crafted.gradients_N),
         num_lost_queries=crafted.num_lost_queries,
         mean_l2=_mean_l2(crafted, [said[name] for name in targets if name in said]),
+        num_confident=crafted.num_confident,
         zero_gradient_percent=zero_gradient_percent,
         rounding=Rounding(judge=held.judge, n=held.n, num_right_float=held.num_right_float,
                           num_right_rounded=held.num_right_rounded),
         targets=targets,
         scores=tuple(score_of(name, each.labels_N == crafted.labels_N) for name, each in said.items()),
-        detections=detections_of(clean, said, n),
+        detections=detections_of(clean, said, crafted.labels_N),
     )  # fmt: skip
     return Assembled(cell=cell, said=said)
 
@@ -110,13 +113,20 @@ def _mean_l2(crafted: CraftedSet, said: Sequence[Said]) -> float | None:
     return float(crafted.l2_N[is_fooled_N].mean()) if is_fooled_N.any() else None
 
 
-def flips_of(assembled: Sequence[Assembled], subject: Subject, labels_N: NDArray[np.int64]) -> tuple[Flips, ...]:
-    """Return how the artifacts differ from the FP32 graph on every cell's frames."""
-    others = [system.name for system in subject.artifact_systems if system.name != FP32]
+def flips_of(
+    assembled: Sequence[Assembled], artifacts: Sequence[str], labels_N: NDArray[np.int64]
+) -> tuple[Flips, ...]:
+    """Return how each two artifacts differ on the frames of every cell, the same frames once.
+
+    The reference is the FP32 graph where that is one of the two, else the first.
+    """
+    names = sorted(artifacts, key=lambda name: name != FP32)
+    cells = [each.cell for each in assembled]
     return tuple(
-        flips_between(each.cell, FP32, other, each.said[FP32].labels_N, each.said[other].labels_N,
+        flips_between(each.cell, first, other, each.said[first].labels_N, each.said[other].labels_N,
                       labels_N[: each.cell.n])
-        for each in assembled for other in others if FP32 in each.said
+        for each in assembled for first, other in combinations(names, 2)
+        if not all(is_judged_elsewhere(each.cell, name, "artifact", cells) for name in (first, other))
     )  # fmt: skip
 
 
@@ -139,11 +149,12 @@ def record_of(
         batch=config.batch,
         data=data,
         systems=tuple(system.identity for system in subject.systems),
-        threats=tuple(ThreatWords(name=threat.name, gradient_by=threat.gradient_by, scored=threat.scored,
-                                  knows=threat.knows) for threat in THREATS if threat.name in ran),
+        threats=(*(ThreatWords(name=threat.name, gradient_by=threat.gradient_by, scored=threat.scored,
+                               knows=threat.knows) for threat in THREATS if threat.name in ran),
+                 *((WORDS,) if REPLAYED in ran else ())),
         cells=cells,
         worst=worst_of(cells),
-        flips=flips_of(assembled, subject, labels_N),
+        flips=flips_of(assembled, [system.name for system in subject.artifact_systems], labels_N),
         checks=checks,
         not_tested=not_tested,
         seconds=seconds,

@@ -16,7 +16,7 @@ def attack(
     scenario: Annotated[str, typer.Option(help="Threat model, e.g. transfer or end-to-end.")] = "end-to-end",
     attack_name: Annotated[str, typer.Option("--attack", help="E.g. fgsm, pgd-40, cw, square-1000.")] = "pgd-40",
     epsilon: Annotated[str, typer.Option(help="L-infinity: a level of 255 (8), 8/255, or a share as 0.03.")] = "8",
-    n: Annotated[int | None, typer.Option(min=1, help="Test images (a count; default: all).")] = None,
+    n: Annotated[int | None, typer.Option(min=1, help="Test images (default: all, fewer of slow attacks).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of images and of the attack.")] = 0,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write (.npz).")] = Path("attacked.npz"),
     is_replaced: Annotated[bool, typer.Option("--force", help="Replace the file where it is there.")] = False,

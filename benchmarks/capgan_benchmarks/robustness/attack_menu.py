@@ -100,6 +100,12 @@ def has_epsilon(name: str) -> bool:
     return _item(name)[0].has_epsilon
 
 
+def is_autoattack(name: str, tier: str, *, is_standard: bool = True) -> bool:
+    """Whether an attack is AutoAttack, and where `is_standard` is asked, of no fewer steps than the standard's."""
+    item, length = _item(name, tier)
+    return item.kind == "AutoAttack" and (length >= item.length or not is_standard)
+
+
 def most_images(name: str, n: int) -> int:
     """Return on how many of n images an attack is run."""
     return min(_item(name)[0].most_images or n, n)

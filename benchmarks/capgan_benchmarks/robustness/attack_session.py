@@ -18,6 +18,7 @@ from capgan_benchmarks.robustness.planning import Job
 from capgan_benchmarks.robustness.running import attack_of, cell_name
 from capgan_benchmarks.robustness.store import BatchStore, store_root
 from capgan_benchmarks.robustness.subject import Subject, find_subject
+from capgan_benchmarks.robustness.writable import require_writable
 from capgan_benchmarks.statistics import wilson_interval_percent
 from capgan_benchmarks.threats.crafting import craft_all
 from capgan_edge.errors import ConfigError, MissingDependencyError
@@ -85,11 +86,24 @@ def run_command(config: RobustnessConfig, path: Path, *, is_replaced: bool, is_j
         Console(soft_wrap=True).print(f"{made.words}\nwrote {path}", markup=False, highlight=False)
 
 
+def num_images(config: RobustnessConfig) -> int | None:
+    """Return how many images are attacked: as many as asked for, else of slow attacks as many as in a benchmark; None
+    is all.
+    """
+    if config.n is not None:
+        return config.n
+    most = attack_menu.most_images(config.attacks[0], sys.maxsize)
+    return None if most == sys.maxsize else most
+
+
 def make_set(config: RobustnessConfig, subject: Subject, path: Path, console: Console) -> Made:
     """Craft the set, from the cache as far as it is there, and write it."""
     from rich.progress import Progress
 
-    images, num_available = subject.data.load(config.n, config.seed)
+    images, num_available = subject.data.load(num_images(config), config.seed, takes_fewer=config.n is None)
+    if config.n is None and len(images) < num_available:
+        console.print(f"{config.attacks[0]} is slow: the first {len(images)} of {num_available} images; --n takes more",
+                      markup=False, highlight=False)  # fmt: skip
     job = _job_of(config, subject, len(images))
     store = BatchStore(store_root(config.cache), lambda line: console.print(line, markup=False, highlight=False))
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -127,10 +141,7 @@ def _job_of(config: RobustnessConfig, subject: Subject, n: int) -> Job:
 
 def _require_new(path: Path, *, is_replaced: bool) -> None:
     """Refuse what cannot be written before hours of attacks."""
-    if path.is_dir():
-        raise ConfigError(
-            f"expected a file to write, got the folder {path}; name a file in it, as in {path / 'set.npz'}"
-        )
+    require_writable(path, "set.npz")
     if path.exists() and not is_replaced:
         raise ConfigError(f"expected a new file, got {path}, which is there; name another, or replace it with --force")
 

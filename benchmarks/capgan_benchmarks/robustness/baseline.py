@@ -14,15 +14,16 @@ frames are not the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal
 
-from capgan_benchmarks.robustness.comparable import paired_cells, paired_scores, variant_of
+from capgan_benchmarks.robustness.comparable import is_compared, paired_cells, paired_scores, variant_of
 from capgan_benchmarks.robustness.config import epsilon_text
+from capgan_benchmarks.robustness.judged import Outcome
 from capgan_benchmarks.robustness.paired import Pairs, mcnemar_p_value
-from capgan_benchmarks.robustness.record import CLEAN, Cell, RobustnessRecord, unpacked
-from capgan_edge.errors import ConfigError, DataError
+from capgan_benchmarks.robustness.record import RobustnessRecord, unpacked
+from capgan_edge.errors import ConfigError
 
 SIGNIFICANT = 0.05
 State = Literal["passed", "dropped", "inconclusive"]
@@ -44,6 +45,7 @@ class Comparison:
     """Wall time of the attack now."""
     max_drop: float
     """In points."""
+    failure_type: str = "drop"
 
     @property
     def n(self) -> int:
@@ -82,6 +84,27 @@ class Comparison:
         return "dropped" if self.p_value < SIGNIFICANT else "inconclusive"
 
     @property
+    def suite(self) -> str:
+        """The threat model."""
+        return self.scenario
+
+    @property
+    def outcome(self) -> Outcome:
+        """A drop fails."""
+        outcomes: dict[State, Outcome] = {"passed": "passed", "dropped": "failed", "inconclusive": "skipped"}
+        return outcomes[self.state]
+
+    @property
+    def is_said(self) -> bool:
+        """All but what passed."""
+        return self.state != "passed"
+
+    @property
+    def cost(self) -> tuple[Hashable, float]:
+        """The attack, which every system that was scored on it shares."""
+        return (self.scenario, self.attack, self.epsilon, self.variant), self.seconds
+
+    @property
     def smallest_drop(self) -> float | None:
         """The smallest drop that would have failed with as many images won as were won, in points; None where the
         baseline has too little to lose."""
@@ -112,7 +135,8 @@ def compare(baseline: RobustnessRecord, record: RobustnessRecord, *, max_drop: f
     """Compare every score of two records, clean ones included, in the baseline's order.
 
     A bare victim is compared on clean images and where an attack is aimed at it; elsewhere it is scored beside others
-    on frames that were made against these, and what it gets of them is no property of its own.
+    on frames that were made against these, and what it gets of them is no property of its own. Where two threat models
+    have the same frames, a system is compared on them once, in the one that is about it.
 
     Args:
         baseline: the earlier one.
@@ -129,7 +153,7 @@ def compare(baseline: RobustnessRecord, record: RobustnessRecord, *, max_drop: f
     for then, now in paired_cells(baseline, record):
         for before, score in paired_scores(then, now):
             pairs = Pairs.of(unpacked(before), unpacked(score))
-            if _is_compared(score.system, now, record):
+            if is_compared(score.system, then, now, baseline, record):
                 found.append(
                     Comparison(scenario=now.scenario, attack=now.attack, epsilon=now.epsilon, system=score.system,
                                variant=variant_of(now, record.cells), pairs=pairs, seconds=now.seconds,
@@ -138,18 +162,6 @@ def compare(baseline: RobustnessRecord, record: RobustnessRecord, *, max_drop: f
     if not found:
         raise ConfigError("expected scores to compare, got none in the baseline; make a new baseline")
     return tuple(found)
-
-
-def has_dropped(comparisons: Sequence[Comparison]) -> bool:
-    """Whether the gate fails; what is inconclusive does not fail it."""
-    return any(comparison.state == "dropped" for comparison in comparisons)
-
-
-def _is_compared(system: str, cell: Cell, record: RobustnessRecord) -> bool:
-    kind = next((each.kind for each in record.systems if each.name == system), None)
-    if kind is None:
-        raise DataError(f"expected {system}, which is scored, among the record's systems; make the record again")
-    return kind != "victim" or cell.scenario == CLEAN or system in cell.targets
 
 
 def _smallest_failing_drop(pairs: Pairs, max_drop: float) -> float | None:

@@ -1,7 +1,8 @@
 """Self-checks that read finished cells: does anyone who knows less, or does less, fool more?
 
-Attacks are compared on the images that both were run on, and one is only called better where the 95 % interval of the
-paired difference leaves 0 out. Shapes: N images.
+Attacks are compared on the images that both were run on. One is only called better where McNemar's exact test says so
+at 5 %, corrected for all comparisons of the check (Holm); and none is called sound whose difference is only known to
+within more than 15 points. Shapes: N images.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capgan_benchmarks.robustness.config import epsilon_text
-from capgan_benchmarks.robustness.paired import Pairs
+from capgan_benchmarks.robustness.paired import SIGNIFICANT, Pairs, holm
 from capgan_benchmarks.robustness.record import Cell, Check, unpacked
 
 QUERY = ("query", "artifact-query")
@@ -27,6 +28,8 @@ WHITE_BOX = ("end-to-end", "artifact-fake-quant")
 DIRECT = (*QUERY, *WHITE_BOX)
 """The attacker climbs what is scored; elsewhere a longer climb may fit the surrogate alone and fool less."""
 ZERO_GRADIENT_LIMIT_PERCENT = 1.0
+WIDEST_POINTS = 15.0
+"""Half the width of a 95 % interval: where it is wider, n is too small for a check to have passed."""
 _ITERATED = re.compile(r"(.+)-(\d+)")
 _EFFORT = ("attack", "epsilon", "steps", "queries", "seed", "step_size")
 
@@ -45,6 +48,17 @@ class _Contest:
         stronger_N, weaker_N = (_right(cell, self.system) for cell in (self.stronger, self.weaker))
         n = min(len(stronger_N), len(weaker_N))
         return Pairs.of(stronger_N[:n], weaker_N[:n])
+
+    @property
+    def p_value(self) -> float:
+        """That the stronger fools as many; 1 where it fools no fewer."""
+        return self.pairs.p_value if self.pairs.drop_points > 0 else 1.0
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether n is large enough to say that nothing is wrong."""
+        low, high = self.pairs.drop_interval_95
+        return high - low <= 2 * WIDEST_POINTS
 
     @property
     def text(self) -> str:
@@ -104,13 +118,26 @@ def zero_gradient_check(cells: Sequence[Cell]) -> Check:
 def _verdict(name: str, expected: str, contests: Sequence[_Contest], needs: str) -> Check:
     if not contests:
         return Check(name=name, state="not run", expected=expected, came=needs)
-    lost = [each for each in contests if each.pairs.drop_interval_95[0] > 0]
+    corrected = holm([each.p_value for each in contests])
+    lost = [each for each, p_value in zip(contests, corrected, strict=True) if p_value < SIGNIFICANT]
     if lost:
         came = f"{len(lost)} of {len(contests)} comparisons: " + "; ".join(each.text for each in lost)
         return Check(name=name, state="failed", expected=expected, came=came)
-    closest = max(contests, key=lambda each: each.pairs.drop_interval_95[0])
+    telling = [each for each in contests if each.is_telling]
+    closest = max(telling or contests, key=lambda each: each.pairs.drop_interval_95[0])
+    power = f"{closest.text}; {_smallest(closest.pairs, len(contests))}"
+    if not telling:
+        return Check(name=name, state="not run", expected=expected, came="n too small to tell: no difference is known "
+                     f"to within {WIDEST_POINTS:g} points; the closest: {power}")  # fmt: skip
+    unknown = len(contests) - len(telling)
+    vague = f", of {unknown} n is too small to tell" if unknown else ""
     return Check(name=name, state="passed", expected=expected,
-                 came=f"0 of {len(contests)} comparisons; the closest: {closest.text}")  # fmt: skip
+                 came=f"0 of {len(contests)} comparisons{vague}; the closest: {power}")  # fmt: skip
+
+
+def _smallest(pairs: Pairs, num_tests: int) -> str:
+    points = pairs.smallest_significant_points(num_tests)
+    return "no difference could fail" if points is None else f"the smallest difference that fails is {points:+.1f}"
 
 
 def _best_against_best(cells: Sequence[Cell], strong: Sequence[str], weak: Sequence[str]) -> list[_Contest]:

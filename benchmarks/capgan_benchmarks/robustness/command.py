@@ -16,6 +16,8 @@ _Data = Annotated[
 def robustness(
     subject: Annotated[str, typer.Argument(help="A bundle, a purifier's run, or a name in the zoo.")] = "bundle",
     artifact: Annotated[_Several, typer.Option(help="Score this one of the bundle; again for more.")] = None,
+    backend: Annotated[str, typer.Option(help="What computes graphs: onnxruntime or openvino.")] = "onnxruntime",
+    precision: Annotated[str | None, typer.Option(help="bf16: of the fp32 graph, which openvino alone has.")] = None,
     scenarios: Annotated[_Several, typer.Option(help="Threat models, with commas (default: all that apply).")] = None,
     attacks: Annotated[_Several, typer.Option(help="Attacks, with commas, e.g. fgsm,pgd-40,square-1000.")] = None,
     epsilons: Annotated[str, typer.Option(help="L-infinity: levels of 255 (4,8,16), 8/255, or shares as 0.03.")] = "",
@@ -32,20 +34,21 @@ def robustness(
     cache: Annotated[Path | None, typer.Option(help="Folder of crafted batches (default: the user's cache).")] = None,
     replay: Annotated[list[Path] | None, typer.Option(help="Score this exported set too; again for more.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for record.json and report.html.")] = None,
-    baseline: Annotated[Path | None, typer.Option(help="An earlier record: exit 1 on a significant drop.")] = None,
+    baseline: Annotated[Path | None, typer.Option(help="An earlier record: exit 1 if not held.")] = None,
     max_drop: Annotated[float, typer.Option(help="Allowed drop against the baseline (percentage points).")] = 1.0,
     junit: Annotated[Path | None, typer.Option(help="Write the comparison as a JUnit file.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch (default: torch's choice).")] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print the record as one JSON object.")] = False,
 ) -> None:
-    """Attack what ships, per threat model. Exit 0: done; 1: dropped against --baseline; 2: cannot be compared."""
+    """Attack what ships, per threat model. Exit 0: done; 1: not held against --baseline; 2: cannot be compared."""
     from capgan_benchmarks.robustness.config import RobustnessConfig, epsilons_from_text, names_from_text
     from capgan_benchmarks.robustness.session import Outputs, run_command
 
     config = RobustnessConfig(
-        subject=subject, artifacts=tuple(artifact or ()), scenarios=names_from_text(scenarios or ()),
-        attacks=names_from_text(attacks or ()), epsilons=epsilons_from_text(epsilons), n=n, seed=seed, tier=tier,
-        data=data, against=against, surrogate=surrogate, temperature=temperature, batch=batch, cache=cache,
+        subject=subject, artifacts=tuple(artifact or ()), backend=backend, precision=precision,
+        scenarios=names_from_text(scenarios or ()), attacks=names_from_text(attacks or ()),
+        epsilons=epsilons_from_text(epsilons), n=n, seed=seed, tier=tier, data=data,
+        against=against, surrogate=surrogate, temperature=temperature, batch=batch, cache=cache,
         replays=tuple(replay or ()), threads=threads,
     )  # fmt: skip
     outputs = Outputs(folder=out, baseline=baseline, max_drop=max_drop, junit=junit)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from capgan_benchmarks.robustness.config import epsilon_text
-from capgan_benchmarks.robustness.record import Cell, DataIdentity, RobustnessRecord, Score
+from capgan_benchmarks.robustness.record import CLEAN, Cell, DataIdentity, Detection, RobustnessRecord, Score
+from capgan_benchmarks.robustness.same_frames import is_judged_elsewhere
 from capgan_edge.errors import ConfigError, DataError
 
 _DATA = ("name", "n", "seed", "sha256")
@@ -79,6 +80,36 @@ def paired_scores(before: Cell, now: Cell) -> Iterator[tuple[Score, Score]]:
                 raise DataError(f"{_title(before)}: expected n {before.n} in the score of {each.system}, got {each.n}; "
                                 "the record was edited: make it again")  # fmt: skip
         yield score, other
+
+
+def paired_detections(before: Cell, now: Cell) -> Iterator[tuple[Detection, Detection]]:
+    """Yield what suspicion was worth to the same system on two cells.
+
+    Raises:
+        ConfigError: suspicion was not measured on the same systems: one that lost its suspicion would go unseen.
+        DataError: one is there twice.
+    """
+    then, after = ({each.system: each for each in cell.detections} for cell in (before, now))
+    _refuse_difference(
+        f"suspicion on {_title(before)}", *([each.system for each in cell.detections] for cell in (before, now))
+    )
+    yield from ((each, after[name]) for name, each in then.items())
+
+
+def is_compared(system: str, before: Cell, now: Cell, baseline: RobustnessRecord, record: RobustnessRecord) -> bool:
+    """Return whether a system is held by a cell: a bare victim where it is aimed at, the same frames once.
+
+    Raises:
+        DataError: the record does not know the system.
+    """
+    kind = next((each.kind for each in record.systems if each.name == system), None)
+    if kind is None:
+        raise DataError(f"expected {system}, which is scored, among the record's systems; make the record again")
+    if kind == "victim":
+        return now.scenario == CLEAN or system in now.targets
+    return not all(
+        is_judged_elsewhere(cell, system, kind, held.cells) for cell, held in ((before, baseline), (now, record))
+    )
 
 
 def variant_of(cell: Cell, cells: Sequence[Cell]) -> str:

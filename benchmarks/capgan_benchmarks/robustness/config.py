@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from capgan_benchmarks.threats.catalogue import threat_named
+from capgan_benchmarks.threats.rounding import levels_within
 from capgan_edge.errors import ConfigError
 
 Tier = Literal["quick", "paper", "standard"]
 LEVELS = 255
 USUAL_BATCH = 64
+_WHOLE = re.compile(r"[0-9]+")
+_SHARE = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+"""With a point, an e, or both; whole digits alone are asked for before."""
+_FRACTION = re.compile(r"([0-9]*\.?[0-9]+)/([0-9]*\.?[0-9]+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +30,10 @@ class RobustnessConfig:
     """A bundle's path, a run's, or a packaged pair's name."""
     artifacts: tuple[str, ...] = ()
     """Names in the bundle; empty is every graph that opens here."""
+    backend: str = "onnxruntime"
+    """What computes the graphs: `onnxruntime` or `openvino`."""
+    precision: str | None = None
+    """`bf16`: OpenVINO computes the FP32 graph in it; None is the graph's own."""
     scenarios: tuple[str, ...] = ()
     attacks: tuple[str, ...] = ()
     """Names of the menu."""
@@ -72,34 +82,45 @@ class RobustnessConfig:
 
 
 def epsilons_from_text(text: str) -> tuple[float, ...]:
-    """Return the epsilons of `4,8/255,0.05`: a number below 1 with a point is a share, any other levels of 255.
+    """Return the epsilons of `4,8/255,0.05`: whole digits are levels of 255, a number with `.` or `e` a share.
 
     Raises:
-        ConfigError: one is no number, or outside [0, 1].
+        ConfigError: one is neither these nor a fraction, lies outside [0, 1], or leaves 8-bit frames as they are.
     """
     return tuple(dict.fromkeys(_epsilon(part.strip()) for part in text.split(",") if part.strip()))
 
 
 def _epsilon(text: str) -> float:
-    top, slash, bottom = text.partition("/")
-    try:
-        number, divisor = float(top), float(bottom) if slash else 1.0
-        if not slash and (number >= 1 or "." not in text):
-            divisor = LEVELS
-        epsilon = number / divisor
-    except (ValueError, ZeroDivisionError):
+    if _WHOLE.fullmatch(text):
+        epsilon = float(text) / LEVELS
+    elif _SHARE.fullmatch(text):
+        epsilon = float(text)
+        if epsilon > 1:
+            raise ConfigError(
+                f"expected a share of at most 1 where an epsilon has a point or an e, got {text}; write levels of 255 "
+                "in whole digits (8), or as a fraction (8/255)"
+            )
+    elif (fraction := _FRACTION.fullmatch(text)) and float(fraction[2]):
+        epsilon = float(fraction[1]) / float(fraction[2])
+    else:
         raise ConfigError(
-            f"expected epsilons as in 4,8,16 (levels of 255), 8/255 or 0.03, got {text!r}; separate them with commas"
-        ) from None
+            f"expected epsilons as in 4,8,16 (levels of 255), 8/255, 0.03 or 3e-2 (shares), got {text!r}; separate "
+            "them with commas"
+        )
     require_epsilon(epsilon, text)
     return epsilon
 
 
 def require_epsilon(epsilon: float, text: str) -> None:
-    """Raise ConfigError unless an epsilon lies in [0, 1]."""
+    """Raise ConfigError unless an epsilon is 0 or lies in [1/255, 1]: of less, rounding to 8 bits leaves nothing."""
     if not 0 <= epsilon <= 1:
         raise ConfigError(
             f"expected an epsilon in [0, 1], which is 0 to 255 in levels, got {text}; 8 and 8/255 are the usual one"
+        )
+    if epsilon > 0 and not levels_within(epsilon):
+        raise ConfigError(
+            f"expected an epsilon of 0, or of at least one 8-bit level, 1/255 or {1 / LEVELS:.4f}, got {text}, of "
+            "which rounding to 8-bit frames leaves nothing; 8 and 8/255 are the usual one"
         )
 
 

@@ -7,6 +7,7 @@ Shapes: N images, H height, W width.
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from pydantic import Field, FiniteFloat, ValidationError
 import capgan_edge
 from capgan_benchmarks.robustness.npz import BROKEN, member
 from capgan_benchmarks.robustness.record import DataIdentity, Rounding
+from capgan_benchmarks.threats.catalogue import THREATS
 from capgan_benchmarks.threats.crafting import images_as_floats
 from capgan_benchmarks.threats.rounding import RoundingLoss, levels_within
 from capgan_edge.data.images import ImageSet
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 SET_SCHEMA = 1
 MAX_BYTES = 8 << 30
 """Of all arrays, as the file promises them before any is read."""
+_MOST_OF_ONE = 1 << 40
+"""Queries or gradients of one image: more is no count, and the sum of all could not be told."""
 _ARRAYS: Mapping[str, type[np.generic]] = {
     "frames_NHWC": np.uint8, "labels_N": np.int64, "queries_N": np.int64, "gradients_N": np.int64, "l2_N": np.float64,
     "original_sha256_N": np.str_,
@@ -82,8 +86,18 @@ class SetManifest(Record):
     """The first n of the data's images."""
     rounding: Rounding
     num_lost_queries: Count
+    num_confident: Count | None = None
+    """As in a record's cell."""
     seconds: Annotated[FiniteFloat, Field(ge=0)]
     arrays: dict[str, Sha256]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredSet:
+    """A set as it was read; its epsilon is the manifest's, against which its frames were checked."""
+
+    crafted: CraftedSet
+    manifest: SetManifest
 
 
 def write_set(path: Path, crafted: CraftedSet, images: ImageSet, facts: SetFacts) -> SetManifest:
@@ -105,7 +119,8 @@ def write_set(path: Path, crafted: CraftedSet, images: ImageSet, facts: SetFacts
         systems=dict(facts.systems), scenario=crafted.scenario, gradient_by=crafted.knowledge, attack=crafted.name,
         settings=crafted.settings, epsilon=facts.epsilon, seed=facts.seed, batch=facts.batch, data=facts.data, n=n,
         rounding=Rounding(**asdict(crafted.rounding)), num_lost_queries=crafted.num_lost_queries,
-        seconds=crafted.seconds, arrays={name: _sha256(array) for name, array in arrays.items()},
+        num_confident=crafted.num_confident, seconds=crafted.seconds,
+        arrays={name: _sha256(array) for name, array in arrays.items()},
     )  # fmt: skip
     text = np.frombuffer(manifest.model_dump_json(indent=2).encode(), np.uint8)
     write_atomic(path, lambda file: np.savez(file, manifest=text, **arrays))  # type: ignore[arg-type]
@@ -121,26 +136,28 @@ def read_manifest(path: Path) -> SetManifest:
     return _read(path, ())[0]
 
 
-def read_set(path: Path, images: ImageSet) -> CraftedSet:
+def read_set(path: Path, images: ImageSet) -> StoredSet:
     """Read a set that was crafted from the first of these images.
 
     Raises:
-        DataError: the file is damaged or no such set, or it is of other images, labels, order or size, or a frame lies
-            outside its epsilon.
+        DataError: the file is damaged or no such set, it contradicts itself, it is of other images, labels, order or
+            size, or a frame lies outside its epsilon.
     """
     from capgan_benchmarks.threats.crafted import CraftedSet
 
     manifest, arrays = _read(path, tuple(_ARRAYS))
+    _require_sense(path, manifest, arrays)
     _require_same_images(path, manifest, arrays, images)
     _require_within_epsilon(path, manifest, arrays["frames_NHWC"], images.images_NHWC[: manifest.n])
     frames_NHWC = arrays["frames_NHWC"]
-    return CraftedSet(
+    crafted = CraftedSet(
         name=manifest.attack, knowledge=manifest.gradient_by, scenario=manifest.scenario, settings=manifest.settings,
         x_NCHW=images_as_floats(frames_NHWC), frames_NHWC=frames_NHWC, labels_N=arrays["labels_N"],
         queries_N=arrays["queries_N"], gradients_N=arrays["gradients_N"], l2_N=arrays["l2_N"],
         rounding=RoundingLoss(**manifest.rounding.model_dump()), num_lost_queries=manifest.num_lost_queries,
-        seconds=manifest.seconds,
+        num_confident=manifest.num_confident, seconds=manifest.seconds,
     )  # fmt: skip
+    return StoredSet(crafted=crafted, manifest=manifest)
 
 
 def _read(path: Path, names: tuple[str, ...]) -> tuple[SetManifest, dict[str, NDArray[Any]]]:
@@ -151,6 +168,7 @@ def _read(path: Path, names: tuple[str, ...]) -> tuple[SetManifest, dict[str, ND
                 raise ValueError(f"its arrays are larger than {MAX_BYTES >> 30} GiB")
         with np.load(path, allow_pickle=False) as held:
             manifest = SetManifest.model_validate_json(member(held, _MANIFEST).tobytes())
+            json.dumps(manifest.settings, allow_nan=False)  # records are JSON too
             arrays = {name: member(held, name) for name in names}
         for name, array in arrays.items():
             if not np.issubdtype(array.dtype, _ARRAYS[name]) or len(array.shape) != (4 if "NHWC" in name else 1):
@@ -164,6 +182,28 @@ def _read(path: Path, names: tuple[str, ...]) -> tuple[SetManifest, dict[str, ND
             f"{problem or type(error).__name__}; export it again"
         ) from error
     return manifest, arrays
+
+
+def _require_sense(path: Path, manifest: SetManifest, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse what no attack of ours writes, and what would be scored as something else than it was checked as."""
+    threats = [threat.name for threat in THREATS]
+    if manifest.scenario not in threats:
+        raise DataError(
+            f"{path}: expected a threat model among {', '.join(threats)}, got {manifest.scenario!r}; export the set "
+            "with this version"
+        )
+    told = manifest.settings.get("epsilon", manifest.epsilon)
+    if told != manifest.epsilon:
+        raise DataError(
+            f"{path}: expected settings of epsilon {manifest.epsilon}, as the manifest has it, got {told!r}; the set "
+            "was edited: export it again"
+        )
+    for name in ("queries_N", "gradients_N", "l2_N"):
+        array_N = arrays[name]
+        most = _MOST_OF_ONE if name != "l2_N" else np.inf
+        if not (np.isfinite(array_N) & (array_N >= 0) & (array_N < most)).all():
+            raise DataError(f"{path}: expected counts and distances of 0 or more, got others in {name}; the set was "
+                            "edited: export it again")  # fmt: skip
 
 
 def _require_same_images(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from capgan_benchmarks.robustness.assembling import REPLAYED
 from capgan_benchmarks.robustness.comparable import require_same_options, require_same_systems
 from capgan_benchmarks.robustness.config import RobustnessConfig, epsilon_text
-from capgan_benchmarks.robustness.record import CLEAN, RobustnessRecord
+from capgan_benchmarks.robustness.record import CLEAN, REPLAYED, RobustnessRecord
 from capgan_benchmarks.robustness.running import Prepared, cell_name
 from capgan_edge.errors import ConfigError
 
@@ -25,7 +24,7 @@ def refuse_other_plan(
     require_same_options(baseline, data=prepared.data, tier=config.tier, seed=config.seed, batch=config.batch)
     require_same_systems(baseline, systems)
     before = [f"{cell.title} at {epsilon_text(cell.epsilon)}, n={cell.n}" for cell in baseline.cells
-              if cell.scenario != CLEAN and REPLAYED not in cell.settings]  # fmt: skip
+              if cell.scenario not in (CLEAN, REPLAYED)]  # fmt: skip
     now = [f"{cell_name(job, config)} ({job.scenario}) at {epsilon_text(job.epsilon)}, n={job.n}"
            for job in prepared.plan.jobs]  # fmt: skip
     _refuse_difference("attack", before, now)

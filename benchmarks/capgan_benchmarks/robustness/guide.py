@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from capgan_benchmarks.records import ROOT
 from capgan_benchmarks.robustness import attack_menu
+from capgan_benchmarks.robustness.boundless import boundless_check
 from capgan_benchmarks.robustness.cell_checks import effort_check, query_check, transfer_check, zero_gradient_check
 from capgan_benchmarks.robustness.config import epsilon_text
 from capgan_benchmarks.robustness.planning import TIERS, USUAL_EPSILON, TierPlan
@@ -61,7 +62,8 @@ def attack_table() -> str:
 
 def check_table() -> str:
     """Return a row a self-check, with what it expects."""
-    of_cells = (check(()) for check in (query_check, transfer_check, effort_check, zero_gradient_check))
+    held = (query_check, transfer_check, effort_check, boundless_check, zero_gradient_check)
+    of_cells = (check(()) for check in held)
     rows = [*((check.name, check.expected) for check in of_cells), UNBOUNDED, PLANTED]
     return _table(("self-check", "passes where"), rows)
 

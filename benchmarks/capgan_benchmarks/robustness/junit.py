@@ -1,6 +1,7 @@
 """Comparisons as JUnit XML, which CI systems show: a suite per threat model, a case per attack, budget and system.
 
-A drop is a failure; a comparison that cannot tell is skipped, with its figures, so that it is seen and fails nothing.
+Suspicion and self-checks have suites of their own. What fails the gate is a failure; a comparison that cannot
+tell, and a self-check that was not run, are skipped with what there is to say, so that they are seen and fail nothing.
 """
 
 from __future__ import annotations
@@ -10,46 +11,47 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from capgan_benchmarks.robustness.baseline import Comparison
+from capgan_benchmarks.robustness.judged import Judged
 from capgan_benchmarks.robustness.record import RobustnessRecord
 
 _HOST = "localhost"
 """The format asks for one; which machine it was is in the record's environment as far as figures need it."""
 
 
-def junit_xml(comparisons: Sequence[Comparison], record: RobustnessRecord) -> bytes:
+def junit_xml(judged: Sequence[Judged], record: RobustnessRecord) -> bytes:
     """Return the file's content, UTF-8.
 
     Args:
-        comparisons: of the record with a baseline.
+        judged: what came of holding the record against a baseline.
         record: the one of now; its n, seed, data and hashes are each suite's properties.
     """
     root = Element("testsuites", name="capgan-edge benchmark robustness")
-    times_ms = _times_ms(comparisons)
-    for number, scenario in enumerate(dict.fromkeys(each.scenario for each in comparisons)):
-        rows = [row for row in zip(comparisons, times_ms, strict=True) if row[0].scenario == scenario]
-        suite = SubElement(root, "testsuite", id=str(number), name=_plain(scenario), package="capgan_edge.robustness",
+    times_ms = _times_ms(judged)
+    for number, name in enumerate(dict.fromkeys(each.suite for each in judged)):
+        rows = [row for row in zip(judged, times_ms, strict=True) if row[0].suite == name]
+        suite = SubElement(root, "testsuite", id=str(number), name=_plain(name), package="capgan_edge.robustness",
                            hostname=_HOST, timestamp=_timestamp(record.date))  # fmt: skip
         suite.attrib.update(_counts(rows))
         _add_properties(suite, record)
-        for comparison, time_ms in rows:
-            _add_case(suite, comparison, time_ms)
-        lines = (f"{comparison.title}: {comparison.words}" for comparison, _ in rows)
+        for each, time_ms in rows:
+            _add_case(suite, each, time_ms)
+        lines = (f"{each.title}: {each.words}" for each, _ in rows)
         SubElement(suite, "system-out").text = "\n".join(map(_plain, lines))
         SubElement(suite, "system-err")
-    root.attrib.update(_counts(zip(comparisons, times_ms, strict=True)))
+    root.attrib.update(_counts(zip(judged, times_ms, strict=True)))
     indent(root)
     content: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
     return content
 
 
-def _add_case(suite: Element, comparison: Comparison, time_ms: int) -> None:
-    case = SubElement(suite, "testcase", name=_plain(comparison.title), time=_seconds(time_ms),
-                      classname=f"robustness.{_plain(comparison.scenario)}")  # fmt: skip
-    message = _plain(comparison.words)
-    if comparison.state == "dropped":
-        SubElement(case, "failure", message=message, type="drop").text = _plain(f"{comparison.title}: {message}")
-    elif comparison.state == "inconclusive":
+def _add_case(suite: Element, judged: Judged, time_ms: int) -> None:
+    case = SubElement(suite, "testcase", name=_plain(judged.title), time=_seconds(time_ms),
+                      classname=f"robustness.{_plain(judged.suite)}")  # fmt: skip
+    message = _plain(judged.words)
+    if judged.outcome == "failed":
+        failure = SubElement(case, "failure", message=message, type=judged.failure_type)
+        failure.text = _plain(f"{judged.title}: {message}")
+    elif judged.outcome == "skipped":
         SubElement(case, "skipped", message=message)
 
 
@@ -65,18 +67,18 @@ def _add_properties(suite: Element, record: RobustnessRecord) -> None:
         SubElement(properties, "property", name=_plain(name), value=_plain(str(value)))
 
 
-def _counts(rows: Iterable[tuple[Comparison, int]]) -> dict[str, str]:
+def _counts(rows: Iterable[tuple[Judged, int]]) -> dict[str, str]:
     rows = list(rows)
-    states = Counter(comparison.state for comparison, _ in rows)
-    return {"tests": str(len(rows)), "failures": str(states["dropped"]), "errors": "0",
-            "skipped": str(states["inconclusive"]), "time": _seconds(sum(time_ms for _, time_ms in rows))}  # fmt: skip
+    states = Counter(judged.outcome for judged, _ in rows)
+    return {"tests": str(len(rows)), "failures": str(states["failed"]), "errors": "0",
+            "skipped": str(states["skipped"]), "time": _seconds(sum(time_ms for _, time_ms in rows))}  # fmt: skip
 
 
-def _times_ms(comparisons: Sequence[Comparison]) -> list[int]:
+def _times_ms(judged: Sequence[Judged]) -> list[int]:
     """Share each attack's time among the systems that it was scored on, so that times add up to what was spent."""
-    attacks = [(each.scenario, each.attack, each.epsilon, each.variant) for each in comparisons]
-    num_systems = Counter(attacks)
-    return [round(1000 * each.seconds / num_systems[attack]) for each, attack in zip(comparisons, attacks, strict=True)]
+    costs = [each.cost for each in judged]
+    num_sharing = Counter(paid_for for paid_for, _ in costs)
+    return [round(1000 * seconds / num_sharing[paid_for]) for paid_for, seconds in costs]
 
 
 def _seconds(time_ms: int) -> str:

@@ -92,7 +92,8 @@ def _target_sha256(subject: Subject, name: str, artifact: str | None) -> str:
     """Return the hash of every model that crafts or judges in a threat model."""
     parts = [] if subject.pair is None else [subject.pair.sha256]
     if name in OF_ONE_ARTIFACT:
-        parts = [subject.artifacts[artifact or next(iter(subject.artifacts))].sha256]
+        held = subject.artifacts[artifact or next(iter(subject.artifacts))]
+        parts = list(held.answers_by) if name == ARTIFACT_QUERY else [held.sha256]
     if name == TRANSFER:
         assert subject.surrogate is not None
         parts.append(subject.surrogate.sha256)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from capgan_benchmarks.robustness.assembling import REPLAYED
+from capgan_benchmarks.robustness.boundless import boundless_check
 from capgan_benchmarks.robustness.cell_checks import effort_check, query_check, transfer_check, zero_gradient_check
 from capgan_benchmarks.robustness.probes import PLANTED, UNBOUNDED, planted_check, unbounded_check
-from capgan_benchmarks.robustness.record import Cell, Check
+from capgan_benchmarks.robustness.record import REPLAYED, Cell, Check
 from capgan_benchmarks.threats.crafting import BATCH, images_as_floats
 from capgan_benchmarks.threats.defended import Defended
 from capgan_edge.data.images import ImageSet
@@ -48,8 +48,9 @@ def self_checks(cells: Sequence[Cell], *, defended: Defended | None, images: Ima
         seed: of these attacks.
     """
     # A replayed set was crafted on another subject, so that it may well fool less, or more, than what is crafted here.
-    cells = [cell for cell in cells if REPLAYED not in cell.settings]
-    held = (query_check(cells), transfer_check(cells), effort_check(cells), zero_gradient_check(cells))
+    cells = [cell for cell in cells if cell.scenario != REPLAYED]
+    held = (query_check(cells), transfer_check(cells), effort_check(cells), boundless_check(cells),
+            zero_gradient_check(cells))  # fmt: skip
     probed: tuple[Check, ...]
     if defended is not None:
         probed = (unbounded_check(defended, images, seed=seed), planted_check(defended, images, seed=seed))

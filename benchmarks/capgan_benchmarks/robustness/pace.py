@@ -38,6 +38,16 @@ class Pace:
         return self._num_passes > 0
 
     @property
+    def is_measured(self) -> bool:
+        """Whether each attack that is left had a batch timed; else `left_s` takes some at full length on paper."""
+        return all(_kind(job) in self._timed for job, left in zip(self.jobs, self._num_left, strict=True) if left)
+
+    @property
+    def left_text(self) -> str:
+        """What is left for people: attacks stop early, so what was not timed yet is said as the most it takes."""
+        return f"{'about' if self.is_measured else 'at most about'} {time_text(self.left_s)}"
+
+    @property
     def left_s(self) -> float:
         """Seconds that what is left will take: by the same attack's pace where it was timed, else by its passes."""
         return sum(left * self._seconds_per_image(job) for job, left in zip(self.jobs, self._num_left, strict=True))

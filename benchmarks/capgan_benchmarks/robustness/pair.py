@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ class TorchPair:
 
     defended: Defended
     sha256: str
-    """Of both their weights."""
+    """Of both their weights, and of the settings that the purifier is built with."""
     has_gradients: bool
     """False where the classifier is an ONNX file that does not convert to torch: it has outputs alone."""
     systems: tuple[System, System]
@@ -49,8 +50,9 @@ def pair_from_source(source: Source) -> TorchPair:
 
     purifier, classify = inference_copy(source.purifier), _classify(source.victim)
     victim_sha256 = str(source.victim.identity["sha256"])
-    purifier_sha256 = purifier_identity(source.purifier, source.name, source.size_px).sha256
-    sha256 = sha256_of_bytes(f"{purifier_sha256} {victim_sha256}".encode())
+    identity = purifier_identity(source.purifier, source.name, source.size_px)
+    settings = json.dumps(identity.config, sort_keys=True)  # of one state dict, two settings can make two purifiers
+    sha256 = sha256_of_bytes(f"{identity.sha256} {settings} {victim_sha256}".encode())
     return TorchPair(
         defended=Defended(name=source.name, purify=purifier, classify=classify),
         sha256=sha256,
@@ -64,11 +66,17 @@ def find_surrogate(path: Path | None, source: Source | None) -> Surrogate | None
 
     Raises:
         CheckpointError: the run is none of a victim.
-        ConfigError: it is for other classes, or it is the attacked classifier itself.
+        ConfigError: it is for other classes, it is the attacked classifier itself, or a run was named beside no pair.
     """
     from capgan_edge import zoo
 
     if source is None:
+        if path is not None:
+            raise ConfigError(
+                f"expected --surrogate beside a torch pair, which transfer attacks, got {path} beside a bundle whose "
+                "pair is not at hand; name the run that the bundle was exported from with --against, or leave "
+                "--surrogate out"
+            )
         return None
     model: SimpleResNet | None
     if path is not None:

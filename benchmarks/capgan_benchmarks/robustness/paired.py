@@ -6,6 +6,7 @@ Shapes: N frames.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from capgan_benchmarks.robustness.record import Cell, Flips
 from capgan_benchmarks.statistics import wilson_interval_percent
 from capgan_export.gate.statistics import paired_difference_interval
 
+SIGNIFICANT = 0.05
 _NEGLIGIBLE = 1e-18
 """Of a sum that is at least 1: below what a float can tell."""
 
@@ -34,6 +36,19 @@ def mcnemar_p_value(num_only_first: int, num_only_second: int) -> float:
     if 2 * fewer == n:
         return 1.0
     return min(1.0, 2 * _share_of_tail(n, fewer))
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Return the p-values as Holm corrects them (1979), in their order: below alpha where alpha holds for all of them.
+
+    Of true hypotheses in such a family one is rejected with a probability of alpha at most, however they depend on one
+    another: the smallest p counts as many times as there are tests, the next one time less.
+    """
+    corrected, largest = [1.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = largest
+    return tuple(corrected)
 
 
 def _share_of_tail(n: int, k: int) -> float:
@@ -90,6 +105,16 @@ class Pairs:
     def p_value(self) -> float:
         """McNemar's exact test, two-sided."""
         return mcnemar_p_value(self.num_first, self.num_second)
+
+    def smallest_significant_points(self, num_tests: int) -> float | None:
+        """Return the smallest drop that is significant as one of so many tests, with as many won; None where none is.
+
+        In points; Holm's correction asks most of the first, which is what a lone drop has to pass.
+        """
+        for num_first in range(self.num_second + 1, self.n - self.num_second + 1):
+            if num_tests * mcnemar_p_value(num_first, self.num_second) < SIGNIFICANT:
+                return 100 * (num_first - self.num_second) / self.n
+        return None
 
 
 def flips_between(

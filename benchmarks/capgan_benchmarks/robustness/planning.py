@@ -19,7 +19,6 @@ from capgan_benchmarks.robustness.fitting import (
 from capgan_benchmarks.robustness.record import NotTested
 from capgan_benchmarks.robustness.systems import PAIR, VICTIM
 from capgan_benchmarks.threats.catalogue import THREATS
-from capgan_benchmarks.threats.rounding import levels_within
 from capgan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def plan(config: RobustnessConfig, subject: Subject, n: int) -> Plan:
                     jobs += _jobs(config, name, attack, artifact, n)
     unique = tuple({(each.what, each.why): each for each in not_tested}.values())
     _require_what_was_named(config, jobs, subject, unique)
-    return Plan(jobs=tuple(jobs), not_tested=(*unique, *_untried(jobs)))
+    return Plan(jobs=tuple(jobs), not_tested=(*unique, *_untried(jobs, config.tier, tuple(subject.artifacts))))
 
 
 def targets_of(job: Job, subject: Subject) -> tuple[str, ...]:
@@ -181,7 +180,7 @@ def _why_not_attack(scenario: str, attack: str, subject: Subject) -> str | None:
 def _require_what_was_named(
     config: RobustnessConfig, jobs: Sequence[Job], subject: Subject, not_tested: Sequence[NotTested]
 ) -> None:
-    """Raise where a threat model or an attack that was named is in no job, or an epsilon is no 8-bit level for one."""
+    """Raise where a threat model or an attack that was named is in no job."""
     ran = {job.scenario for job in jobs}, {job.attack for job in jobs}
     for name in (*config.scenarios, *config.attacks):
         if name in ran[0] or name in ran[1]:
@@ -193,25 +192,22 @@ def _require_what_was_named(
             "with square work")  # fmt: skip
         why = "; ".join(dict.fromkeys(whys)) or "no threat model of this run takes it"
         raise ConfigError(f"expected {name} to fit what is benchmarked, but: {why}{works}")
-    too_small = next((job for job in jobs if job.scenario == ARTIFACT_QUERY and job.epsilon is not None
-                      and not levels_within(job.epsilon)), None)  # fmt: skip
-    if too_small is not None:
-        raise ConfigError(
-            f"expected an epsilon of at least one 8-bit level, 1/255, for {ARTIFACT_QUERY}, got {too_small.epsilon:g}; "
-            "pass a larger one, or name other threat models with --scenarios"
-        )
 
 
-def _untried(jobs: Sequence[Job]) -> tuple[NotTested, ...]:
-    """Return what no job of this run says anything about, whatever the subject."""
-    ran = {job.attack for job in jobs}
+def _untried(jobs: Sequence[Job], tier: str, artifacts: Sequence[str]) -> tuple[NotTested, ...]:
+    """Return what no job of this run says anything about."""
     found = [NotTested(what="perturbations other than small ones of each pixel",
                        why="patches, rotations, blur, weather and prints on paper are other threats; none is in the "
                        "menu of attacks")]  # fmt: skip
-    if "autoattack" not in ran:
-        found.append(NotTested(what="AutoAttack", why="not in this run; --tier standard has it, or --attacks "
-                               "autoattack"))  # fmt: skip
+    if not any(attack_menu.is_autoattack(job.attack, tier) for job in jobs):
+        is_short = any(attack_menu.is_autoattack(job.attack, tier, is_standard=False) for job in jobs)
+        found.append(NotTested(what="AutoAttack", why=f"{'only a shortened one' if is_short else 'not'} in this run; "
+                               "--tier standard has it, or --attacks autoattack-100"))  # fmt: skip
     if not any(job.scenario == STEALTHY for job in jobs):
         found.append(NotTested(what="the detector under attack", why="no job of stealthy in this run, so detection was "
                                "measured on images that do not hide from it"))  # fmt: skip
+    elif artifacts:
+        found.append(NotTested(what=f"the suspicion of {', '.join(artifacts)} under attack", why="stealthy is crafted "
+                               "on the torch pair alone: what a file's own suspicion holds is measured by transfer "
+                               "from there"))  # fmt: skip
     return tuple(found)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from capgan_benchmarks.robustness.pace import Pace, time_text
+from capgan_benchmarks.robustness.pace import Pace
 from capgan_benchmarks.robustness.planning import Job, Plan
 
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """Told of every batch; says how long is left, once after the first that was timed, and then beside the bar."""
+    """Told of every batch; says how long is left: once the first is, once every attack was, and beside the bar."""
 
     def __init__(self, jobs: Sequence[Job], console: Console, bar: Progress, task: TaskID) -> None:
         self._jobs, self._console, self._bar, self._task = jobs, console, bar, task
-        self._pace, self._index, self._has_estimated = Pace(jobs=jobs), 0, False
+        self._pace, self._index, self._estimates = Pace(jobs=jobs), 0, set[bool]()
 
     def start(self, index: int) -> None:
         """Begin a job."""
@@ -29,18 +29,19 @@ class Watch:
     def note(self, num_images: int, seconds: float | None) -> None:
         """Take down a batch of the job; seconds None where it came from the cache."""
         self._pace.note(self._index, num_images, seconds)
-        left = f"{time_text(self._pace.left_s)} left" if self._pace.is_known else ""
+        left = f"{self._pace.left_text} left" if self._pace.is_known else ""
         self._bar.update(self._task, advance=num_images, left=left)
-        if self._pace.is_known and not self._has_estimated:
-            self._has_estimated = True
-            say(self._console, f"by the first batch, attacks take about {time_text(self._pace.left_s)} more")
+        if self._pace.left_s and self._pace.is_measured not in self._estimates:
+            by = "a batch of each attack" if self._pace.is_measured else "the attacks timed so far"
+            self._estimates.add(self._pace.is_measured)
+            say(self._console, f"by {by}, attacks take {self._pace.left_text} more")
 
     def end(self, seconds: float, num_made: int) -> None:
         """Say that a job is done, `num_made` of its images now and the others from the cache."""
         job = self._jobs[self._index]
         kept = job.n - num_made
         how = f"{seconds:.1f} s" + (f" when it was made, {kept} of {job.n} from the cache" if kept else "")
-        left = f"; about {time_text(self._pace.left_s)} left" if self._pace.is_known else ""
+        left = f"; {self._pace.left_text} left" if self._pace.is_known else ""
         say(self._console, f"[{self._index + 1}/{len(self._jobs)}] {job.title}, n={job.n}: {how}{left}")
 
 

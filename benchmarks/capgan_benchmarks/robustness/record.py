@@ -24,6 +24,8 @@ RECORD_SCHEMA = 1
 MAX_RECORD_BYTES = 64 << 20
 CLEAN = "clean"
 """Stands for the scenario of images that nobody attacked."""
+REPLAYED = "replayed"
+"""Stands for the scenario of frames that were crafted elsewhere; in the settings of such a cell, the frames' hash."""
 Percent = Annotated[FiniteFloat, Field(ge=0, le=100)]
 Bits = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")]
 
@@ -74,16 +76,43 @@ class Spread(Record):
     max: Count
 
 
+class Counted(Record):
+    """Some of n frames."""
+
+    num: Count
+    n: Annotated[int, Field(ge=1)]
+    percent: Percent
+    interval_95: tuple[Percent, Percent]
+    """Wilson."""
+
+
+class Alarm(Record):
+    """What an alarm at one threshold finds of the attacked frames; intervals are about these, the threshold held."""
+
+    unnoticed: Counted
+    """Of all attacked frames, those that fool the system and raise no alarm: what the attacker is after."""
+    detected_of_fooling: Counted | None
+    """Of the attacked frames that fool the system, those that raise it; None where none fools."""
+    detected: Counted
+    """Of all attacked frames, those that raise it: also of frames that fool nobody."""
+
+
 class Detection(Record):
-    """How well suspicion tells these frames from the clean ones, on one system."""
+    """How well suspicion tells these frames from the clean ones, on one system.
+
+    A frame fools the system that labels it wrongly, whatever the system says of the clean image.
+    """
 
     system: Name
     num_clean: Annotated[int, Field(ge=1)]
     num_attacked: Annotated[int, Field(ge=1)]
+    num_fooling: Count
+    """Attacked frames that fool this system."""
     roc_auc: Annotated[FiniteFloat, Field(ge=0, le=1)]
-    detected_percent_at_1: Percent
-    """Attacked frames above the threshold that 1 % of the clean frames exceed."""
-    detected_percent_at_5: Percent
+    """Over all attacked frames."""
+    at_1: Alarm
+    """Above the threshold that at most 1 % of the clean frames exceed."""
+    at_5: Alarm
 
 
 class Rounding(Record):
@@ -113,6 +142,9 @@ class Cell(Record):
     num_lost_queries: Count
     mean_l2: FiniteFloat | None
     """Of the frames that fool the threat's target; None where none does."""
+    num_confident: Count | None = None
+    """Images that fool what was attacked with the margin that the attack asks for, before rounding: CW's kappa. Scores
+    count every frame that fools, also by less. None where the attack asks for none."""
     zero_gradient_percent: Percent | None
     """Share of images whose loss has a gradient of exactly zero at the original; None where none is taken."""
     rounding: Rounding
@@ -126,13 +158,24 @@ class Cell(Record):
         """What figures call it."""
         return self.attack if self.scenario == CLEAN else f"{self.attack} ({self.scenario})"
 
+    @property
+    def confidence(self) -> str | None:
+        """How many fool with the margin asked for, in words; None where none is asked for."""
+        if self.num_confident is None:
+            return None
+        margin = f" of {self.settings['kappa']:g}" if isinstance(self.settings.get("kappa"), (int, float)) else ""
+        return f"{self.num_confident} of {self.n} with a margin{margin}"
+
     def score_of(self, system: str) -> Score | None:
         """Return the score of one system, where it was scored."""
         return next((score for score in self.scores if score.system == system), None)
 
 
 class Worst(Record):
-    """Accuracy of one system where each image counts as right only if it survives every attack of the scenarios."""
+    """Accuracy of one system where each image counts as right only if it is right clean and after every attack.
+
+    Clean, too, since leaving an image alone is within every epsilon: right by an attack's accident is not robust.
+    """
 
     system: Name
     epsilon: FiniteFloat

@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capgan_benchmarks.robustness import attack_menu
-from capgan_benchmarks.robustness.assembling import REPLAYED, Assembled, attacked_cell, clean_cell, record_of
+from capgan_benchmarks.robustness.assembling import Assembled, attacked_cell, clean_cell, record_of
 from capgan_benchmarks.robustness.config import RobustnessConfig
 from capgan_benchmarks.robustness.gradients import ZeroGradients
 from capgan_benchmarks.robustness.image_source import identity_of
@@ -20,6 +19,7 @@ from capgan_benchmarks.robustness.kept import kept_scenario
 from capgan_benchmarks.robustness.planning import Job, Plan, num_images, plan, targets_of
 from capgan_benchmarks.robustness.progress import Watch, say, say_plan, watching
 from capgan_benchmarks.robustness.record import Check, DataIdentity, RobustnessRecord
+from capgan_benchmarks.robustness.replaying import Replay, read_replays
 from capgan_benchmarks.robustness.scoring import Scorer
 from capgan_benchmarks.robustness.store import BatchStore, store_root
 from capgan_benchmarks.robustness.subject import Subject
@@ -75,28 +75,19 @@ def run_robustness(config: RobustnessConfig, subject: Subject, prepared: Prepare
     """
     started_s = time.monotonic()
     images = prepared.images
-    replayed = _replayed(config, images)
+    replays = read_replays(config.replays, images)
     say_plan(prepared.plan, [system.name for system in subject.systems], console)
     bench = _Bench(config, subject, images, console)
     with watching(prepared.plan.jobs, console) as watch:
         for index, job in enumerate(prepared.plan.jobs):
             watch.start(index)
             bench.run(job, watch)
-    for path, crafted in replayed:
-        bench.replay(path, crafted)
+    for each in replays:
+        bench.replay(each)
     say(console, "checking the benchmark itself for masked gradients")
     record = record_of(config, subject, prepared.data, images.labels_N, bench.assembled, checks=bench.checks(),
                        not_tested=prepared.plan.not_tested, seconds=time.monotonic() - started_s)  # fmt: skip
     return Finished(record=record, crafted=bench.crafted, images=images)
-
-
-def _replayed(config: RobustnessConfig, images: ImageSet) -> list[tuple[Path, CraftedSet]]:
-    """Read the exported sets before anything is attacked."""
-    if not config.replays:
-        return []
-    from capgan_benchmarks.robustness.exported import read_set
-
-    return [(path, read_set(path, images)) for path in dict.fromkeys(config.replays)]
 
 
 class _Bench:
@@ -129,17 +120,15 @@ class _Bench:
                   settings={} if job.artifact is None else {"artifact": job.artifact})  # fmt: skip
         watch.end(crafted.seconds, sum(made))
 
-    def replay(self, path: Path, crafted: CraftedSet) -> None:
-        """Score an exported set as a cell of its own; it is about every system, since none of them was attacked."""
-        targets = tuple(system.name for system in self._subject.systems)
-        origin = f" from {path.name}" if len(self._config.replays) > 1 else ""
-        crafted = replace(crafted, name=f"{REPLAYED} {crafted.name}{origin}")
-        self._add(crafted, epsilon=crafted.settings.get("epsilon"), targets=targets, zero_gradient_percent=None,
-                  settings={REPLAYED: path.name})  # fmt: skip
+    def replay(self, replay: Replay) -> None:
+        """Score an exported set as a cell of its own; it is about every system, what is defended first."""
+        systems = sorted(self._subject.systems, key=lambda system: system.identity.kind == "victim")
+        self._add(replay.crafted, epsilon=replay.epsilon, targets=tuple(system.name for system in systems),
+                  zero_gradient_percent=None, settings=replay.settings)  # fmt: skip
 
     def _add(
         self, crafted: CraftedSet, *, epsilon: float | None, targets: tuple[str, ...],
-        zero_gradient_percent: float | None, settings: dict[str, str],
+        zero_gradient_percent: float | None, settings: dict[str, Any],
     ) -> None:  # fmt: skip
         said = self._scorer.say(crafted.frames_NHWC)
         self.assembled.append(attacked_cell(crafted, epsilon=epsilon, targets=targets, said=said, clean=self._clean,

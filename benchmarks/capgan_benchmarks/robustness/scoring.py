@@ -39,11 +39,17 @@ def score_of(system: str, right_N: NDArray[np.bool_]) -> Score:
                  interval_95=wilson_interval_percent(num_right, n), right=packed(right_N))  # fmt: skip
 
 
-def detections_of(clean: Mapping[str, Said], attacked: Mapping[str, Said], n: int) -> tuple[Detection, ...]:
-    """Return how each system's suspicion tells the attacked frames from the clean ones that they were made from."""
+def detections_of(
+    clean: Mapping[str, Said], attacked: Mapping[str, Said], labels_N: NDArray[np.int64]
+) -> tuple[Detection, ...]:
+    """Return how each system's suspicion tells the attacked frames from the clean ones that they were made from.
+
+    Each system by what fools itself: a frame that fools the twin and not the artifact is no success on the artifact.
+    """
     found = []
     for name, said in attacked.items():
         clean_N = clean[name].suspicion_N
         if clean_N is not None and said.suspicion_N is not None:
-            found.append(detection_of(name, clean_N[:n], said.suspicion_N))
+            found.append(detection_of(name, clean_N[: len(labels_N)], said.suspicion_N,
+                                      is_fooled_M=said.labels_N != labels_N))  # fmt: skip
     return tuple(found)

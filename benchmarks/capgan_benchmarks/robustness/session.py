@@ -5,21 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capgan_benchmarks.robustness.baseline import Comparison, compare, has_dropped
 from capgan_benchmarks.robustness.config import RobustnessConfig
 from capgan_benchmarks.robustness.foresight import refuse_other_plan
+from capgan_benchmarks.robustness.gate import held_against
+from capgan_benchmarks.robustness.judged import Judged, has_failed
 from capgan_benchmarks.robustness.junit import junit_xml
 from capgan_benchmarks.robustness.record import RobustnessRecord, read_record, write_record
 from capgan_benchmarks.robustness.running import Finished, prepare, run_robustness
 from capgan_benchmarks.robustness.subject import Subject, find_subject
 from capgan_benchmarks.robustness.terminal import print_record
+from capgan_benchmarks.robustness.writable import require_writable
 from capgan_edge.errors import CapganError, ConfigError, MissingDependencyError
-from capgan_edge.files import make_folder, write_atomic
+from capgan_edge.files import write_atomic
+from capgan_export.gate.artifacts import runtime_from_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +32,7 @@ RECORD, REPORT = "record.json", "report.html"
 _WIDTH = 150
 """Of the tables in columns, where they go to a file."""
 DROPPED, CANNOT_COMPARE = 1, 2
-"""Exit codes with a baseline: a significant drop; no comparison, whatever the reason."""
+"""Exit codes with a baseline: it is not held; no comparison, whatever the reason."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,20 +69,21 @@ def _run_and_compare(config: RobustnessConfig, outputs: Outputs, *, is_json: boo
     _refuse_foreign(outputs)
     _limit_threads(config.threads)
     with find_subject(config.subject, artifacts=config.artifacts, data=config.data, against=config.against,
-                      surrogate=config.surrogate, temperature=config.temperature) as subject:  # fmt: skip
+                      surrogate=config.surrogate, temperature=config.temperature,
+                      runtime=runtime_from_options(config.backend, config.precision)) as subject:  # fmt: skip
         prepared = prepare(config, subject)
         if baseline is not None:
             refuse_other_plan(baseline, config, prepared, [system.name for system in subject.systems])
         finished = run_robustness(config, subject, prepared, console)
         if outputs.folder is not None:  # before the comparison: a refused baseline must not cost hours of attacks
             _write(outputs.folder, finished, subject, console)
-    comparisons = () if baseline is None else _compared(baseline, finished.record, outputs)
+    judged = () if baseline is None else _judged(baseline, finished.record, outputs)
     if is_json:
         sys.stdout.write(json.dumps(finished.record.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
     else:
         screen = Console()
         print_record(finished.record, screen if screen.is_terminal else Console(width=_WIDTH))
-    return _verdict(comparisons, outputs, console)
+    return _verdict(judged, outputs, console)
 
 
 def _require_packages() -> None:
@@ -97,11 +102,13 @@ def _limit_threads(threads: int | None) -> None:
 
 
 def _refuse_foreign(outputs: Outputs) -> None:
-    """Make the folder, and refuse to replace what no benchmark wrote, before hours of attacks."""
+    """Make folders; refuse, before hours of attacks, what cannot be written and to replace what no benchmark wrote."""
+    if outputs.junit is not None:
+        require_writable(outputs.junit, "junit.xml")
     if outputs.folder is None:
         return
-    make_folder(outputs.folder)
     path = outputs.folder / RECORD
+    require_writable(path, RECORD)
     if outputs.baseline is not None and path.resolve() == outputs.baseline.resolve():
         raise ConfigError(
             f"expected a baseline that this run does not replace, got {outputs.baseline}, which is what --out writes; "
@@ -117,12 +124,12 @@ def _refuse_foreign(outputs: Outputs) -> None:
             ) from error
 
 
-def _compared(baseline: RobustnessRecord, record: RobustnessRecord, outputs: Outputs) -> tuple[Comparison, ...]:
+def _judged(baseline: RobustnessRecord, record: RobustnessRecord, outputs: Outputs) -> tuple[Judged, ...]:
     """Hold the record against the baseline, and write the JUnit file where one was asked for."""
-    comparisons = compare(baseline, record, max_drop=outputs.max_drop)
+    judged = held_against(baseline, record, max_drop=outputs.max_drop)
     if outputs.junit is not None:
-        write_atomic(outputs.junit, junit_xml(comparisons, record))
-    return comparisons
+        write_atomic(outputs.junit, junit_xml(judged, record))
+    return judged
 
 
 @contextlib.contextmanager
@@ -148,17 +155,29 @@ def _write(folder: Path, finished: Finished, subject: Subject, console: Console)
     say(console, f"wrote {folder / RECORD} and {folder / REPORT}")
 
 
-def _verdict(comparisons: tuple[Comparison, ...], outputs: Outputs, console: Console) -> int:
+def _verdict(judged: Sequence[Judged], outputs: Outputs, console: Console) -> int:
     """Say what came of the comparison, and return the exit code."""
     from capgan_benchmarks.robustness.progress import say
 
     if outputs.baseline is None:
         return 0
-    for comparison in comparisons:
-        if comparison.state != "passed":
-            say(console, f"{comparison.title} ({comparison.scenario}): {comparison.words}")
-    if has_dropped(comparisons):
-        say(console, f"dropped by more than {outputs.max_drop:g} points against {outputs.baseline}")
+    for each in judged:
+        if each.is_said:
+            say(console, f"{each.title} ({each.suite}): {each.words}")
+    if has_failed(judged):
+        say(console, f"not held: {_failures(judged, outputs.max_drop)} against {outputs.baseline}")
         return DROPPED
-    say(console, f"no significant drop of more than {outputs.max_drop:g} points in {len(comparisons)} comparisons")
+    say(console, f"held: no significant drop of more than {outputs.max_drop:g} points, no more that is fooled and "
+                 f"unnoticed, and no self-check that fails anew, in {len(judged)} comparisons")  # fmt: skip
     return 0
+
+
+def _failures(judged: Sequence[Judged], max_drop: float) -> str:
+    """Say how many of each kind failed."""
+    said = {
+        "drop": f"dropped by more than {max_drop:g} points",
+        "unnoticed": f"fooled without an alarm by more than {max_drop:g} points",
+        "self-check": "failed in a self-check that did not fail",
+    }
+    counts = Counter(each.failure_type for each in judged if each.outcome == "failed")
+    return ", ".join(f"{count} {said[kind]}" for kind, count in counts.items())

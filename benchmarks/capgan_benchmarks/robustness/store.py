@@ -10,8 +10,6 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +20,7 @@ from capgan_benchmarks.robustness.image_source import images_sha256
 from capgan_benchmarks.robustness.npz import BROKEN, member
 from capgan_benchmarks.threats.crafted import CraftedSet
 from capgan_benchmarks.threats.crafting import seeded
+from capgan_benchmarks.threats.made_by import made_by
 from capgan_benchmarks.threats.rounding import RoundingLoss
 from capgan_edge.data.cache import cache_root
 from capgan_edge.data.images import ImageSet
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from capgan_edge.attacks import Attack
 
 _FORMAT = 1
-_TOOLS = ("numpy", "torch", "onnxruntime")
 _ARRAYS = {"frames_NHWC": np.uint8, "labels_N": np.int64, "queries_N": np.int64, "gradients_N": np.int64,
            "l2_N": np.float64}  # fmt: skip
 Say = Callable[[str], None]
@@ -99,28 +97,9 @@ def batch_key(*, scenario: str, target_sha256: str, attack: Attack, number: int,
         "settings": asdict(seeded(attack, number)),
         "images": images_sha256(images),
         "extra": extra,
-        "made_by": _made_by(),
+        "made_by": made_by(),
     }
     return sha256_of_bytes(json.dumps(held, sort_keys=True).encode())
-
-
-@lru_cache(maxsize=1)
-def _made_by() -> dict[str, str]:
-    """Return versions of the tools, and the hash of our own code that crafts."""
-    import capgan_benchmarks.threats
-    import capgan_edge.attacks
-
-    found = {name: _version(name) for name in _TOOLS}
-    folders = [Path(str(each.__file__)).parent for each in (capgan_edge.attacks, capgan_benchmarks.threats)]
-    code = b"".join(path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py")))
-    return {**found, "code": sha256_of_bytes(code)}
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed as a package"
 
 
 def without_floats(crafted: CraftedSet) -> CraftedSet:
@@ -138,6 +117,7 @@ def _bytes_from_batch(crafted: CraftedSet, key: str) -> bytes:
         "settings": crafted.settings,
         "rounding": asdict(crafted.rounding),
         "num_lost_queries": crafted.num_lost_queries,
+        "num_confident": crafted.num_confident,
         "seconds": crafted.seconds,
     }
     file = io.BytesIO()
@@ -159,7 +139,8 @@ def _batch_from_bytes(data: bytes, key: str) -> CraftedSet:
     return CraftedSet(
         name=facts["name"], knowledge=facts["knowledge"], scenario=facts["scenario"], settings=facts["settings"],
         rounding=RoundingLoss(**facts["rounding"]), num_lost_queries=facts["num_lost_queries"],
-        seconds=facts["seconds"], x_NCHW=torch.empty(0, channels, height, width), **arrays,
+        num_confident=facts["num_confident"], seconds=facts["seconds"],
+        x_NCHW=torch.empty(0, channels, height, width), **arrays,
     )  # fmt: skip
 
 

@@ -16,15 +16,16 @@ from capgan_benchmarks.robustness.fitting import make_scenario, reason_against
 from capgan_benchmarks.robustness.image_source import ImageSource, require_data
 from capgan_benchmarks.robustness.pair import Surrogate, TorchPair, find_surrogate, pair_from_source
 from capgan_benchmarks.robustness.systems import System, artifact_system
-from capgan_benchmarks.threats.artifact import Artifact, artifact_from_bundle
+from capgan_benchmarks.threats.artifact import Artifact
 from capgan_benchmarks.threats.scenario import Scenario
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.files import sha256_of_bytes
-from capgan_edge.hardware import cpu_name
+from capgan_edge.runtime.backends import BF16
 from capgan_edge.runtime.bundle import Bundle
+from capgan_edge.runtime.card_check import ONNX_RUNTIME, OPENVINO_BF16
 from capgan_edge.runtime.manifest import MANIFEST
-from capgan_export.gate.artifacts import judged_names, precision_of
+from capgan_export.gate.artifacts import Opened, judged_names, open_artifact, open_graph, precision_of
 
 if TYPE_CHECKING:
     from capgan_export.source import Source
@@ -49,6 +50,8 @@ class Subject:
     artifacts: Mapping[str, Artifact]
     artifact_systems: tuple[System, ...]
     temperature: float = 1.0
+    runtime: str = ONNX_RUNTIME
+    """What computes the graphs, as robustness cards call it."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Artifacts that are not benchmarked, and why."""
     no_pair_why: str = ""
@@ -97,6 +100,7 @@ def find_subject(
     against: str | None = None,
     surrogate: Path | None = None,
     temperature: float = 1.0,
+    runtime: str = ONNX_RUNTIME,
 ) -> Subject:
     """Return what `spec` names: a bundle's folder, a run's, or a packaged pair.
 
@@ -107,20 +111,21 @@ def find_subject(
         against: the run or packaged pair that a bundle was exported from; None looks for it.
         surrogate: a victim's run for transfer; None is the one packaged beside a pair.
         temperature: of artifact-fake-quant.
+        runtime: what computes the graphs, as robustness cards call it.
 
     Raises:
         CapganError: there is no such thing, it is damaged, or an artifact that was named does not open here.
     """
     if (Path(spec) / MANIFEST).exists():
-        return _from_bundle(Bundle.open(spec), artifacts, data, against, surrogate, temperature)
+        return _from_bundle(Bundle.open(spec), artifacts, data, against, surrogate, temperature, runtime)
     if against is not None:
         raise ConfigError(f"expected --against beside a bundle, got {spec!r}, which is its own pair; leave it out")
-    return _from_source(spec, artifacts, data, surrogate, temperature)
+    return _from_source(spec, artifacts, data, surrogate, temperature, runtime)
 
 
 def _from_bundle(
     bundle: Bundle, wanted: Sequence[str], data: str | None, against: str | None, surrogate: Path | None,
-    temperature: float,
+    temperature: float, runtime: str,
 ) -> Subject:  # fmt: skip
     manifest, name = bundle.manifest, bundle.manifest.purifier.name
     source, why = _twin(bundle, against)
@@ -130,11 +135,11 @@ def _from_bundle(
                      size_px=size_px)  # fmt: skip
     found = find_surrogate(surrogate, source)
     pair = None if source is None else pair_from_source(source)
-    opened, left_out = _opened(bundle, wanted)
-    systems = tuple(artifact_system(each, precision_of(manifest, each.name)) for each in opened.values())
+    opened, left_out = _opened(bundle, wanted, runtime)
+    systems = tuple(artifact_system(each, precision_of(manifest, each.name, runtime)) for each in opened.values())
     return Subject(name=name, labels=manifest.labels, size_px=size_px, data=where, source=source, bundle=bundle,
                    pair=pair, surrogate=found, artifacts=opened, artifact_systems=systems, temperature=temperature,
-                   left_out=left_out, no_pair_why=why)  # fmt: skip
+                   runtime=runtime, left_out=left_out, no_pair_why=why)  # fmt: skip
 
 
 def _twin(bundle: Bundle, against: str | None) -> tuple[Source | None, str]:
@@ -152,15 +157,15 @@ def _twin(bundle: Bundle, against: str | None) -> tuple[Source | None, str]:
     source = find_source(against)
     if not is_twin(source, bundle.manifest):
         raise ConfigError(
-            f"expected the pair that {bundle.path} was exported from, got {source.name}, which has other weights; name "
-            "its own run with --against"
+            f"expected the pair that {bundle.path} was exported from, got {source.name}, which has other weights or "
+            "settings; name its own run with --against"
         )
     return source, ""
 
 
-def _opened(bundle: Bundle, wanted: Sequence[str]) -> tuple[dict[str, Artifact], dict[str, str]]:
+def _opened(bundle: Bundle, wanted: Sequence[str], runtime: str) -> tuple[dict[str, Artifact], dict[str, str]]:
     """Open the artifacts wanted, or of all graphs those that open here; say of the others why not."""
-    names = judged_names(bundle.manifest, wanted)
+    names = judged_names(bundle.manifest, wanted, runtime)
     engines = [name for name in bundle.manifest.engines if not wanted]
     left_out = dict.fromkeys(engines, "an engine, and none was asked for; name it with --artifact")
     opened: dict[str, Artifact] = {}
@@ -169,7 +174,8 @@ def _opened(bundle: Bundle, wanted: Sequence[str]) -> tuple[dict[str, Artifact],
             if name in left_out:
                 continue
             try:
-                opened[name] = artifact_from_bundle(bundle, name)
+                sha256 = bundle.manifest.files[name].sha256
+                opened[name] = _artifact(name, sha256, open_artifact(bundle, name, runtime))
                 stack.callback(opened[name].runner.close)
             except CapganError as error:
                 if wanted:
@@ -185,7 +191,7 @@ def _opened(bundle: Bundle, wanted: Sequence[str]) -> tuple[dict[str, Artifact],
 
 
 def _from_source(
-    spec: str, wanted: Sequence[str], data: str | None, surrogate: Path | None, temperature: float
+    spec: str, wanted: Sequence[str], data: str | None, surrogate: Path | None, temperature: float, runtime: str
 ) -> Subject:
     from capgan_export.fused import GraphOutputs
     from capgan_export.onnx_graph import graph_from_pair
@@ -202,14 +208,14 @@ def _from_source(
                                   properties={"precision": "fp32"})  # fmt: skip
     where = ImageSource(subject=source.name, source=source.data if data is None else data, is_own=data is None,
                      labels=source.labels, size_px=source.size_px)  # fmt: skip
-    artifact = _in_memory(model_bytes)
+    precision = BF16 if runtime == OPENVINO_BF16 else "fp32"
+    artifact = _artifact(FP32, sha256_of_bytes(model_bytes), open_graph(model_bytes, precision, runtime))
     return Subject(name=source.name, labels=source.labels, size_px=source.size_px, data=where, source=source,
                    bundle=None, pair=pair_from_source(source), surrogate=found, artifacts={FP32: artifact},
-                   artifact_systems=(artifact_system(artifact, "fp32"),), temperature=temperature)  # fmt: skip
+                   artifact_systems=(artifact_system(artifact, precision),), temperature=temperature,
+                   runtime=runtime)  # fmt: skip
 
 
-def _in_memory(model_bytes: bytes) -> Artifact:
-    from capgan_edge.runtime.ort import CPU, OrtRunner
-
-    return Artifact(name=FP32, sha256=sha256_of_bytes(model_bytes), runner=OrtRunner(model_bytes),
-                    device=f"{cpu_name()}, ONNX Runtime, {CPU}", batch_range=(1, 32))  # fmt: skip
+def _artifact(name: str, sha256: str, opened: Opened) -> Artifact:
+    return Artifact(name=name, sha256=sha256, runner=opened.runner, device=opened.device,
+                    batch_range=opened.batch_range)  # fmt: skip

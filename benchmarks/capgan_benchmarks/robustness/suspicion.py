@@ -1,4 +1,4 @@
-"""How well suspicion tells attacked frames from clean ones: area under the ROC curve, and detection at false alarms.
+"""How well suspicion tells attacked frames from clean ones: what fools unnoticed, and the area under the ROC curve.
 
 Shapes: N clean frames, M attacked frames.
 """
@@ -10,18 +10,28 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from capgan_benchmarks.robustness.record import Detection
+from capgan_benchmarks.robustness.record import Alarm, Counted, Detection
+from capgan_benchmarks.statistics import wilson_interval_percent
 from capgan_edge.errors import DataError
 
 
-def detection_of(system: str, clean_N: NDArray[np.floating], attacked_M: NDArray[np.floating]) -> Detection:
+def detection_of(
+    system: str, clean_N: NDArray[np.floating], attacked_M: NDArray[np.floating], *, is_fooled_M: NDArray[np.bool_]
+) -> Detection:
     """Return how one system's suspicion of attacked frames stands to its suspicion of clean ones.
 
     A detector that nobody attacked is not measured: these figures mean what the attack behind `attacked_M` means.
 
+    Args:
+        system: its name.
+        clean_N: its suspicion of clean frames.
+        attacked_M: its suspicion of attacked ones.
+        is_fooled_M: whether it labels them wrongly. An alarm at a frame that fools nobody keeps nothing out.
+
     Raises:
         DataError: there is no frame of a kind, or a suspicion is no number.
     """
+    assert is_fooled_M.shape == attacked_M.shape
     for noun, suspicion_N in (("clean", clean_N), ("attacked", attacked_M)):
         if suspicion_N.ndim != 1 or not len(suspicion_N) or np.isnan(suspicion_N).any():
             raise DataError(
@@ -29,10 +39,23 @@ def detection_of(system: str, clean_N: NDArray[np.floating], attacked_M: NDArray
                 f"{suspicion_N.shape} with {int(np.isnan(suspicion_N).sum())} that are no number; check the artifact "
                 "with capgan-edge verify"
             )
+    at_1, at_5 = (_alarm(attacked_M > threshold(clean_N, false_alarms=rate), is_fooled_M) for rate in (0.01, 0.05))
     return Detection(system=system, num_clean=len(clean_N), num_attacked=len(attacked_M),
-                     roc_auc=roc_auc(clean_N, attacked_M),
-                     detected_percent_at_1=detected_percent(clean_N, attacked_M, false_alarms=0.01),
-                     detected_percent_at_5=detected_percent(clean_N, attacked_M, false_alarms=0.05))  # fmt: skip
+                     num_fooling=int(is_fooled_M.sum()), roc_auc=roc_auc(clean_N, attacked_M), at_1=at_1,
+                     at_5=at_5)  # fmt: skip
+
+
+def _alarm(is_detected_M: NDArray[np.bool_], is_fooled_M: NDArray[np.bool_]) -> Alarm:
+    return Alarm(
+        unnoticed=_share(is_fooled_M & ~is_detected_M),
+        detected_of_fooling=_share(is_detected_M[is_fooled_M]) if is_fooled_M.any() else None,
+        detected=_share(is_detected_M),
+    )
+
+
+def _share(is_counted_M: NDArray[np.bool_]) -> Counted:
+    num, n = int(is_counted_M.sum()), len(is_counted_M)
+    return Counted(num=num, n=n, percent=100 * num / n, interval_95=wilson_interval_percent(num, n))
 
 
 def roc_auc(clean_N: NDArray[np.floating], attacked_M: NDArray[np.floating]) -> float:
@@ -44,12 +67,11 @@ def roc_auc(clean_N: NDArray[np.floating], attacked_M: NDArray[np.floating]) -> 
     return halves / (2 * len(clean_N) * len(attacked_M))
 
 
-def detected_percent(clean_N: NDArray[np.floating], attacked_M: NDArray[np.floating], *, false_alarms: float) -> float:
-    """Return the share of attacked frames above the lowest clean value that at most `false_alarms` of the clean exceed.
+def threshold(clean_N: NDArray[np.floating], *, false_alarms: float) -> float:
+    """Return the lowest clean value that at most `false_alarms` of the clean frames exceed.
 
-    Frames at the threshold are not above it: ties cost detections, never alarms. Of fewer clean frames than one in
+    A frame raises the alarm above it, not at it: ties cost detections, never alarms. Of fewer clean frames than one in
     `false_alarms`, none may exceed it.
     """
     most = math.floor(false_alarms * len(clean_N) + 1e-9)  # 0.01 times 300 comes out just below 3 in floats
-    threshold = np.sort(clean_N)[len(clean_N) - 1 - most]
-    return 100 * float((attacked_M > threshold).mean())
+    return float(np.sort(clean_N)[len(clean_N) - 1 - most])

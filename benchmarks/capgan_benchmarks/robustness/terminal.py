@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from capgan_benchmarks.robustness.config import epsilon_text
 from capgan_benchmarks.robustness.pace import time_text
-from capgan_benchmarks.robustness.record import CLEAN, Cell, RobustnessRecord, Score, Worst, cells_of
+from capgan_benchmarks.robustness.record import (
+    CLEAN,
+    Alarm,
+    Cell,
+    Counted,
+    Detection,
+    RobustnessRecord,
+    Score,
+    Worst,
+    cells_of,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +54,8 @@ def _table_of(title: str, cells: Sequence[Cell], systems: Sequence[str]) -> Tabl
         figures = [_accuracy(cell.score_of(name), is_bold=name in cell.targets and not is_clean) for name in systems]
         lost = f" ({cell.num_lost_queries} lost)" if cell.num_lost_queries else ""
         cost = ("", "") if is_clean else (f"{cell.queries.total / cell.n:.1f}{lost}", f"{cell.seconds:.1f}")
-        table.add_row(_safe(cell.attack), "" if is_clean else epsilon_text(cell.epsilon), *figures, str(cell.n), *cost)
+        name = cell.attack if cell.confidence is None else f"{cell.attack}, {cell.confidence}"
+        table.add_row(_safe(name), "" if is_clean else epsilon_text(cell.epsilon), *figures, str(cell.n), *cost)
     return table
 
 
@@ -55,7 +66,7 @@ def _accuracy(score: Score | None, *, is_bold: bool) -> str:
     return f"[bold]{text}[/]" if is_bold else text
 
 
-def _percent(figure: Score | Worst) -> str:
+def _percent(figure: Score | Worst | Counted) -> str:
     low, high = figure.interval_95
     return f"{figure.percent:.1f} ({low:.1f}-{high:.1f})"
 
@@ -63,7 +74,9 @@ def _percent(figure: Score | Worst) -> str:
 def _worst(record: RobustnessRecord) -> Table | None:
     if not record.worst:
         return None
-    table = _table("worst case: right under every attack", ("system", "threat models", "epsilon"), ("accuracy", "n"))
+    table = _table(
+        "worst case: right clean and under every attack", ("system", "threat models", "epsilon"), ("accuracy", "n")
+    )
     for each in record.worst:
         where = each.scenarios[0] if len(each.scenarios) == 1 else f"all {len(each.scenarios)}"
         table.add_row(_safe(each.system), where, epsilon_text(each.epsilon), _percent(each), str(each.n))
@@ -85,16 +98,31 @@ def _flips(record: RobustnessRecord) -> Table | None:
 
 
 def _detections(record: RobustnessRecord) -> Table | None:
-    held = [(cell, each) for cell in cells_of(record) for each in cell.detections if each.system in cell.targets]
+    """Return what suspicion finds: of the targets, and of every artifact, since it is these that ship."""
+    artifacts = {system.name for system in record.systems if system.kind == "artifact"}
+    held = [(cell, each) for cell in cells_of(record) for each in cell.detections
+            if each.system in artifacts.union(cell.targets)]  # fmt: skip
     if not held:
         return None
-    table = _table("detection by suspicion", ("system", "attack", "epsilon"),
-                   ("ROC-AUC", "found at 1 % alarms", "at 5 %", "clean + attacked"))  # fmt: skip
+    table = _table("suspicion: what fools and is not noticed", ("system", "attack, threat", "epsilon", "alarms"),
+                   ("fools, no alarm", "found of what fools", "found of all", "ROC-AUC",
+                    "clean + attacked (fooling)"))  # fmt: skip
     for cell, each in held:
-        table.add_row(_safe(each.system), _safe(cell.title), epsilon_text(cell.epsilon), f"{each.roc_auc:.3f}",
-                      f"{each.detected_percent_at_1:.1f}", f"{each.detected_percent_at_5:.1f}",
-                      f"{each.num_clean} + {each.num_attacked}")  # fmt: skip
+        table.add_row(_safe(each.system), _safe(f"{cell.attack}\n{cell.scenario}"), epsilon_text(cell.epsilon),
+                      "1 %\n5 %", *_found(each), f"{each.roc_auc:.3f}",
+                      f"{each.num_clean} + {each.num_attacked} ({each.num_fooling})")  # fmt: skip
     return table
+
+
+def _found(detection: Detection) -> tuple[str, str, str]:
+    """Return shares at 1 % false alarms above those at 5 %."""
+    alarms: tuple[Alarm, ...] = (detection.at_1, detection.at_5)
+    of_fooling = [each.detected_of_fooling for each in alarms]
+    return (
+        "\n".join(_percent(each.unnoticed) for each in alarms),
+        "\n".join("-" if share is None else _percent(share) for share in of_fooling),
+        "\n".join(_percent(each.detected) for each in alarms),
+    )
 
 
 def _checks(record: RobustnessRecord) -> Table | None:

@@ -1,4 +1,4 @@
-"""Accuracy where an image counts as right only if it survives every attack. Shapes: N images."""
+"""Accuracy where an image counts as right only if it is right clean and after every attack. Shapes: N images."""
 
 from __future__ import annotations
 
@@ -6,37 +6,43 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from capgan_benchmarks.robustness.record import CLEAN, Cell, Worst, unpacked
+from capgan_benchmarks.robustness.record import CLEAN, REPLAYED, Cell, Worst, unpacked
 from capgan_benchmarks.statistics import wilson_interval_percent
 
 
 def worst_of(cells: Sequence[Cell]) -> tuple[Worst, ...]:
     """Return the worst case at each epsilon: of each system over each threat model that is about it, and over all.
 
-    Attacks without an epsilon are in none. The images are those that all the attacks were run on: the first ones.
+    The perturbation of zero is within every epsilon, so that the clean images are among what must be right. Attacks
+    without an epsilon are in none; replayed sets are of no threat model here, and in the worst over all alone. The
+    images are those that all the attacks were run on: the first ones.
     """
+    clean = [cell for cell in cells if cell.scenario == CLEAN]
     attacked = [cell for cell in cells if cell.scenario != CLEAN and cell.epsilon is not None]
     scenarios = list(dict.fromkeys(cell.scenario for cell in attacked))
     found: list[Worst] = []
     for epsilon in sorted({cell.epsilon for cell in attacked if cell.epsilon is not None}):
         of_epsilon = [cell for cell in attacked if cell.epsilon == epsilon]
-        for scenario in scenarios:
+        for scenario in (name for name in scenarios if name != REPLAYED):
             about = [cell for cell in of_epsilon if cell.scenario == scenario]
             names = dict.fromkeys(name for cell in about for name in cell.targets)
-            found += _worst_of_each(tuple(names), about, epsilon)
+            found += _worst_of_each(tuple(names), clean, about, epsilon)
         names = dict.fromkeys(score.system for cell in of_epsilon for score in cell.scores)
         if len({cell.scenario for cell in of_epsilon}) > 1:
-            found += _worst_of_each(tuple(names), of_epsilon, epsilon)
+            found += _worst_of_each(tuple(names), clean, of_epsilon, epsilon)
     return tuple(found)
 
 
-def _worst_of_each(systems: Sequence[str], cells: Sequence[Cell], epsilon: float) -> Iterator[Worst]:
+def _worst_of_each(
+    systems: Sequence[str], clean: Sequence[Cell], attacked: Sequence[Cell], epsilon: float
+) -> Iterator[Worst]:
     for system in systems:
-        scored = [(cell, score) for cell in cells if (score := cell.score_of(system)) is not None]
-        if not scored:
+        about = [cell for cell in attacked if cell.score_of(system) is not None]
+        if not about:
             continue
-        n = min(score.n for _, score in scored)
-        num_right = int(np.logical_and.reduce([unpacked(score)[:n] for _, score in scored]).sum())
-        yield Worst(system=system, epsilon=epsilon, scenarios=tuple(dict.fromkeys(cell.scenario for cell, _ in scored)),
-                    attacks=tuple(dict.fromkeys(cell.attack for cell, _ in scored)), n=n, num_right=num_right,
+        scores = [score for cell in (*clean, *about) if (score := cell.score_of(system)) is not None]
+        n = min(score.n for score in scores)
+        num_right = int(np.logical_and.reduce([unpacked(score)[:n] for score in scores]).sum())
+        yield Worst(system=system, epsilon=epsilon, scenarios=tuple(dict.fromkeys(cell.scenario for cell in about)),
+                    attacks=tuple(dict.fromkeys(cell.attack for cell in about)), n=n, num_right=num_right,
                     percent=100 * num_right / n, interval_95=wilson_interval_percent(num_right, n))  # fmt: skip

@@ -31,6 +31,11 @@ class Artifact:
     batch_range: tuple[int, int]
     """The fewest and the most frames that it takes at once."""
 
+    @property
+    def answers_by(self) -> tuple[str, ...]:
+        """What its answers depend on: the file, what computes it, and how many frames at once."""
+        return self.sha256, self.device, *map(str, self.batch_range)
+
     def batches(self, frames_NHWC: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         """Yield the frames in as many as it takes at once."""
         for start in range(0, len(frames_NHWC), self.batch_range[1]):

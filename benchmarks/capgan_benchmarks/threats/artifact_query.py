@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from capgan_benchmarks.threats.artifact import Artifact
 from capgan_benchmarks.threats.crafting import craft_on, seeded
+from capgan_benchmarks.threats.made_by import made_by
 from capgan_benchmarks.threats.rounding import levels_within
 from capgan_benchmarks.threats.scenario import Threat
 from capgan_benchmarks.threats.transcript import Transcript
@@ -59,8 +60,9 @@ class ArtifactQuery:
             ArtifactError: the runner raised; all answers so far are kept, and crafting the same batch goes on.
         """
         square = _in_levels(attack)
-        key = sha256_of_bytes(repr((self.artifact.sha256, asdict(seeded(square, number)), images.labels_N.tolist(),
-                                    sha256_of_bytes(images.images_NHWC.tobytes()))).encode())  # fmt: skip
+        key = sha256_of_bytes(repr((self.artifact.answers_by, made_by(), asdict(seeded(square, number)),
+                                    images.labels_N.tolist(), sha256_of_bytes(images.images_NHWC.tobytes()))
+                                   ).encode())  # fmt: skip
         with self._transcript(key) as transcript:
             model = _Asked(self.artifact, transcript)
             crafted = craft_on(square, images, number=number, threat=self.threat, target=model, judge=model,

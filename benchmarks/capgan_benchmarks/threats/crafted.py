@@ -28,6 +28,9 @@ class CraftedSet(AttackedSet):
     rounding: RoundingLoss
     num_lost_queries: int = 0
     """Frames sent to a runner that raised instead of answering; they are in `queries_N` once more, when answered."""
+    num_confident: int | None = None
+    """Images that fool what was attacked with the margin that the attack asks for (CW's kappa), before rounding; None
+    where it asks for none."""
     seconds: float
     """Wall time of the attack."""
 
@@ -49,6 +52,8 @@ def joined(parts: Sequence[CraftedSet]) -> CraftedSet:
     arrays: dict[str, Any] = {
         name: all_of(name) for name in ("frames_NHWC", "labels_N", "queries_N", "gradients_N", "l2_N")
     }
+    confident = [part.num_confident for part in parts if part.num_confident is not None]
     return replace(first, x_NCHW=torch.cat([part.x_NCHW for part in parts]), rounding=rounding, **arrays,
+                   num_confident=sum(confident) if confident else None,
                    num_lost_queries=sum(part.num_lost_queries for part in parts),
                    seconds=sum(part.seconds for part in parts))  # fmt: skip

@@ -98,6 +98,7 @@ def craft_on(
         l2_N=(rounded_BCHW - x_BCHW).double().flatten(1).norm(dim=1).cpu().numpy(),
         rounding=RoundingLoss(judge=judge_name, n=len(images), num_right_float=num_right[0],
                               num_right_rounded=num_right[1]),
+        num_confident=int(attacked.is_enough_B.sum()) if attack.margin else None,
         seconds=time.monotonic() - started_s,
     )  # fmt: skip
 

@@ -21,9 +21,10 @@ from capgan_edge.files import sha256_of_bytes, write_atomic
 class Transcript:
     """One call of the runner an entry: the hash of the frames, and the logits."""
 
-    def __init__(self, *, num_lost: int = 0) -> None:
+    def __init__(self, *, num_lost: int = 0, path: Path | None = None) -> None:
         self.num_lost = num_lost
         """Frames of calls that raised: asked, and never answered."""
+        self._path = path
         self._hashes: list[str] = []
         self._logits: list[NDArray[np.float32]] = []
         self._place = 0
@@ -49,11 +50,15 @@ class Transcript:
             self._hashes.append(digest)
         elif self._hashes[self._place] != digest:
             raise ArtifactError(
-                "expected the interrupted attack to ask again what it asked before, got other frames; it was made with "
-                "other versions of the tools: remove its transcript and start anew"
+                "expected the interrupted attack to ask again what it asked before, got other frames; this machine "
+                f"computes otherwise than the one it began on: {self._anew}"
             )
         self._place += 1
         return self._logits[self._place - 1]
+
+    @property
+    def _anew(self) -> str:
+        return "start it in another process" if self._path is None else f"remove {self._path} and start it anew"
 
     def _answer(self, artifact: Artifact, batch_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
@@ -86,7 +91,7 @@ class Transcript:
         """
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as held:
-                transcript = cls(num_lost=int(held["num_lost"]))
+                transcript = cls(num_lost=int(held["num_lost"]), path=path)
                 num_frames, logits_NK = held["num_frames"], held["logits"].astype(np.float32)
                 transcript._hashes = [str(digest) for digest in held["hashes"]]
             if len(num_frames) != len(transcript._hashes) or int(num_frames.sum()) != len(logits_NK):

@@ -89,7 +89,7 @@ class Gates:
     """All that `verify` holds an artifact to."""
 
     limits: Mapping[str, Limits]
-    """By precision: fp32, fp16, int8."""
+    """By precision: fp32, fp16, int8; what OpenVINO computes in BF16 is held to those of fp16."""
     attacks: tuple[AttackSpec, ...]
     """May be empty: then nothing is said of robustness, and no card of it counts as passing."""
     seed: int = 0

@@ -11,11 +11,12 @@ from pydantic import JsonValue
 
 from capgan_edge.errors import CapganError, ConfigError
 from capgan_edge.files import sha256_of_bytes
+from capgan_edge.runtime.backends import BF16
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.card import RobustnessCard, SuspicionThreshold
-from capgan_edge.runtime.card_check import FAILS_AT, LAXER
+from capgan_edge.runtime.card_check import FAILS_AT, LAXER, ONNX_RUNTIME, RUNTIME, TENSORRT
 from capgan_edge.runtime.manifest import Figure
-from capgan_export.gate.artifacts import Said, open_artifact, precision_of, run_set
+from capgan_export.gate.artifacts import Said, open_artifact, precision_of, run_set, runtime_of_artifact
 from capgan_export.gate.checks import checks_of, is_right
 from capgan_export.gate.frames import GateSet, JudgedFrames
 from capgan_export.gate.gates_file import ReadGates
@@ -40,6 +41,8 @@ class Trial:
     gates: ReadGates
     false_alarms: float
     """Share of clean frames above the threshold that is asked for, in (0, 1)."""
+    runtime: str = ONNX_RUNTIME
+    """What computes the graphs, as cards call it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +52,8 @@ class Judged:
     artifact: str
     sha256: str
     precision: str
+    runtime: str
+    """What computed it, as cards call it."""
     verdict: Literal["passed", "failed", "not made"]
     reason: str = ""
     """Why there is no card."""
@@ -60,9 +65,8 @@ class Judged:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
-        plain = {
-            name: getattr(self, name) for name in ("artifact", "sha256", "precision", "verdict", "reason", "untuned")
-        }
+        names = ("artifact", "sha256", "precision", "runtime", "verdict", "reason", "untuned")
+        plain = {name: getattr(self, name) for name in names}
         return {
             **plain,
             "card": None if self.card is None else self.card.model_dump(mode="json"),
@@ -71,9 +75,10 @@ class Judged:
         }
 
 
-def trial_of(held: GateSet, gates: ReadGates, false_alarms: float) -> Trial:
+def trial_of(held: GateSet, gates: ReadGates, false_alarms: float, runtime: str = ONNX_RUNTIME) -> Trial:
     """Bind a set to its hash."""
-    return Trial(held=held, set_sha256=sha256_of_bytes(bytes_from_set(held)), gates=gates, false_alarms=false_alarms)
+    return Trial(held=held, set_sha256=sha256_of_bytes(bytes_from_set(held)), gates=gates, false_alarms=false_alarms,
+                 runtime=runtime)  # fmt: skip
 
 
 def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
@@ -81,10 +86,12 @@ def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
 
     What does not load on this machine is not judged; what loads and then does not run has failed.
     """
-    precision = precision_of(bundle.manifest, name)
-    facts: dict[str, Any] = {"artifact": name, "sha256": bundle.manifest.files[name].sha256, "precision": precision}
+    precision = precision_of(bundle.manifest, name, trial.runtime)
+    runtime = runtime_of_artifact(bundle.manifest, name, trial.runtime)
+    facts: dict[str, Any] = {"artifact": name, "sha256": bundle.manifest.files[name].sha256, "precision": precision,
+                             "runtime": runtime}  # fmt: skip
     try:
-        opened = open_artifact(bundle, name)
+        opened = open_artifact(bundle, name, trial.runtime)
     except CapganError as error:
         return Judged(**facts, verdict="not made", reason=str(error))
     try:
@@ -92,7 +99,8 @@ def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
             said = run_set(opened, trial.held, advance)
     except CapganError as error:
         return Judged(**facts, verdict="failed", reason=str(error))
-    checks = checks_of(trial.held, said, trial.gates.gates.limits[precision])
+    limited = "fp16" if precision == BF16 else precision
+    checks = checks_of(trial.held, said, trial.gates.gates.limits[limited])
     passed = all(check.passed for check in checks)
     card = RobustnessCard(
         artifact=name,
@@ -103,11 +111,13 @@ def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
         data=trial.held.data,
         seed=trial.held.seed,
         device=opened.device,
-        settings=_settings(trial, precision, said if checks[0].passed else None),
+        settings={RUNTIME: runtime, **_settings(trial, limited, said if checks[0].passed else None)},
         checks=checks,
         passed=passed,
     )
-    threshold, untuned = _threshold(card, said[0], trial) if checks[0].passed else (None, "its outputs are not finite")
+    threshold, untuned = None, "its outputs are not finite"
+    if checks[0].passed:
+        threshold, untuned = _threshold(card, said[0], trial, runtime)
     figures = _figures(card, said, trial, threshold) if checks[0].passed else ()
     return Judged(**facts, verdict="passed" if passed else "failed", card=card, threshold=threshold, untuned=untuned,
                   figures=figures)  # fmt: skip
@@ -136,7 +146,7 @@ def _attack_settings(kind: JudgedFrames) -> dict[str, JsonValue]:
             "gradient": "the FP32 twin's", "rounded_to_bits": 8}  # fmt: skip
 
 
-def _threshold(card: RobustnessCard, clean: Said, trial: Trial) -> tuple[SuspicionThreshold | None, str]:
+def _threshold(card: RobustnessCard, clean: Said, trial: Trial, runtime: str) -> tuple[SuspicionThreshold | None, str]:
     try:
         tuned = tuned_threshold(clean.suspicion_N, false_alarms=trial.false_alarms, seed=trial.held.seed)
     except ConfigError as error:
@@ -150,6 +160,7 @@ def _threshold(card: RobustnessCard, clean: Said, trial: Trial) -> tuple[Suspici
         n=tuned.n,
         seed=trial.held.seed,
         data=trial.held.data,
+        runtime=runtime,
     ), ""
 
 
@@ -173,8 +184,10 @@ def _figures(
 
 def _figure(card: RobustnessCard, name: str, num: int, n: int, settings: dict[str, JsonValue]) -> Figure:
     low, high = wilson_interval(num, n)
+    runtime = card.settings[RUNTIME]
     bound: dict[str, JsonValue] = {"made_by": MADE_BY, "artifact": card.artifact,
-                                   "artifact_sha256": card.artifact_sha256}  # fmt: skip
-    return Figure(name=f"{name}, {card.artifact}", value=100 * num / n, unit="%", n=n, seed=card.seed,
+                                   "artifact_sha256": card.artifact_sha256, RUNTIME: runtime}  # fmt: skip
+    where = "" if runtime in (ONNX_RUNTIME, TENSORRT) else f", {runtime}"
+    return Figure(name=f"{name}, {card.artifact}{where}", value=100 * num / n, unit="%", n=n, seed=card.seed,
                   settings=bound | settings, data=card.data, device=card.device,
                   interval_95=(100 * low, 100 * high))  # fmt: skip

@@ -35,10 +35,11 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 passed, 1 a regression, 2 an artifact that was asked for could not be judged."""
+        """0 passed, 1 a regression, 2 an artifact that was asked for could not be judged, or none at all."""
         if not self.structure.passed or any(judged.verdict == "failed" for judged in self.judged):
             return REGRESSION
-        return CANNOT_RUN if self.unjudged else PASSED
+        is_none_judged = bool(self.judged) and len(self.not_judged) == len(self.judged)
+        return CANNOT_RUN if self.unjudged or is_none_judged else PASSED
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values."""

@@ -16,8 +16,9 @@ import typer
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.files import write_atomic
 from capgan_edge.runtime.bundle import Bundle
+from capgan_edge.runtime.card_check import ONNX_RUNTIME
 from capgan_edge.runtime.growth import locked
-from capgan_export.gate.artifacts import judged_names
+from capgan_export.gate.artifacts import judged_names, runtime_from_options
 from capgan_export.gate.frames import GateSet, chosen_kinds, require_fit
 from capgan_export.gate.gates_file import ReadGates, load_gates
 from capgan_export.gate.judging import judge, trial_of
@@ -43,6 +44,10 @@ class VerifyRequest:
     bundle: Path
     artifacts: tuple[str, ...] = ()
     """Names in the bundle; empty is all of them."""
+    backend: str = ONNX_RUNTIME
+    """What computes the graphs: `onnxruntime` or `openvino`."""
+    precision: str | None = None
+    """`bf16`: OpenVINO computes the FP32 graph in it; None is the graph's own."""
     gates: Path | None = None
     """TOML laid over the shipped gates."""
     against: str | None = None
@@ -91,6 +96,7 @@ def verified(request: VerifyRequest, console: Console) -> Report:
     """
     _refuse_contradictions(request)
     require_rate(request.false_alarms)
+    runtime = runtime_from_options(request.backend, request.precision)
     gates = load_gates(request.gates)
     with _working(console, "finding the FP32 twin and test images"):
         bundle, found = _bundle(request.bundle), TwinSearch(source=None)
@@ -109,8 +115,8 @@ def verified(request: VerifyRequest, console: Console) -> Report:
             return report
         raise _no_twin(bundle, found.refusals)
     with locked(request.bundle) if request.is_written else contextlib.nullcontext(bundle) as held:
-        names = judged_names(held.manifest, request.artifacts)
-        trial = trial_of(_set(request, held, source, images, gates, console), gates, request.false_alarms)
+        names = judged_names(held.manifest, request.artifacts, runtime)
+        trial = trial_of(_set(request, held, source, images, gates, console), gates, request.false_alarms, runtime)
         if request.write_adversarial is not None:
             write_atomic(request.write_adversarial, bytes_from_set(trial.held))
         with _bars(console, dict.fromkeys(names, sum(len(kind) for kind in trial.held.kinds))) as advance:

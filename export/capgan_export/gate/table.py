@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from capgan_edge.runtime.card import CardCheck
-from capgan_edge.runtime.card_check import FAILS_AT, LAXER
+from capgan_edge.runtime.card_check import FAILS_AT, LAXER, ONNX_RUNTIME, TENSORRT
 from capgan_edge.runtime.manifest import Figure
 from capgan_export.gate.judging import Judged
 from capgan_export.gate.report import CANNOT_RUN, PASSED, REGRESSION, Report
@@ -37,9 +37,9 @@ def _conclusion(report: Report) -> str:
 
 def _print_judged(judged: Judged, console: Console) -> None:
     if judged.card is None:
-        _say(console, f"{judged.verdict}  {judged.artifact} ({judged.precision}): {judged.reason}")
+        _say(console, f"{judged.verdict}  {_title(judged)}: {judged.reason}")
         return
-    table = Table(title=Text(f"{judged.artifact} ({judged.precision}): {judged.verdict}"), title_justify="left")
+    table = Table(title=Text(f"{_title(judged)}: {judged.verdict}"), title_justify="left")
     for column in ("check", "value", "95 % interval", "limit", "would fail at", "n", ""):
         table.add_column(column, overflow="fold")
     known = judged.card.settings.get(FAILS_AT)
@@ -66,6 +66,11 @@ def _print_judged(judged: Judged, console: Console) -> None:
         f"  suspicion threshold {threshold.threshold:.4g}: {asked:g} % false alarms asked for, {measured:.2f} % on the "
         f"half of {threshold.n} clean frames that it was not tuned on",
     )
+
+
+def _title(judged: Judged) -> str:
+    where = "" if judged.runtime in (ONNX_RUNTIME, TENSORRT) else f" in {judged.runtime}"
+    return f"{judged.artifact} ({judged.precision}){where}"
 
 
 def _fails_at(check: CardCheck, fails_at: object) -> str:

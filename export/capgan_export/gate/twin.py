@@ -68,7 +68,7 @@ def search_twin(manifest: Manifest) -> TwinSearch:
             continue
         if is_twin(source, manifest):
             return TwinSearch(source=source)
-        refusals.append(f"{title}: has other weights")
+        refusals.append(f"{title}: has other weights or settings")
     return TwinSearch(source=None, refusals=tuple(refusals))
 
 
@@ -90,12 +90,14 @@ def _packaged(name: str) -> Source:
 
 
 def is_twin(source: Source, manifest: Manifest) -> bool:
-    """Whether a pair has the weights that the bundle was made from."""
-    from capgan_export.bundling import purifier_identity
+    """Whether a pair has the weights that the bundle was made from, in a purifier of the same settings."""
+    from capgan_export.bundling import other_settings, purifier_identity
 
     size_px = (manifest.input.height, manifest.input.width)
-    given = (purifier_identity(source.purifier, source.name, size_px).sha256, source.victim.identity["sha256"])
-    return given == (manifest.purifier.sha256, manifest.victim.sha256)
+    identity = purifier_identity(source.purifier, source.name, size_px)
+    given = (identity.sha256, source.victim.identity["sha256"])
+    is_same = given == (manifest.purifier.sha256, manifest.victim.sha256)
+    return is_same and not other_settings(identity, manifest.purifier)
 
 
 def set_from_twin(source: Source, images: ImageSet, manifest: Manifest, gates: Gates, advance: Advance) -> GateSet:

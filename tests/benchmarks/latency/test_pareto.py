@@ -18,8 +18,11 @@ from capgan_benchmarks.latency.record import LatencyRecord, write_record
 from capgan_benchmarks.latency.rounds import Timed
 from capgan_benchmarks.robustness import record as robustness_record
 from capgan_benchmarks.robustness.record import DataIdentity, RobustnessRecord, SystemIdentity, Worst
+from capgan_benchmarks.robustness.subject import find_subject
 from capgan_edge.cli import GROUP, main
 from capgan_edge.errors import ConfigError
+from capgan_edge.runtime.card_check import OPENVINO
+from capgan_edge.runtime.openvino import is_installed
 
 FP32, INT8 = "1" * 64, "2" * 64
 PARTS = [EntryPoint("benchmark", "capgan_benchmarks.benchmark_command:app", GROUP)]
@@ -70,6 +73,17 @@ def test_points_are_joined_by_hash_and_runtime() -> None:
     assert held.attacks == "PGD-40, FGSM at epsilon 8/255 (white-box)"
     own = robustness(systems=(system("a", "artifact", FP32, "a CPU, OpenVINO"),), worst=(worst("a", 60),))
     assert [point.name for point in pareto_of(latency(), own, batch=1).points] == ["fp32 fast"]
+
+
+@pytest.mark.skipif(not is_installed(), reason="needs openvino: pip install 'capgan-edge[openvino]'")
+def test_what_the_robustness_benchmark_says_of_openvino_joins_latencies_of_openvino() -> None:
+    with find_subject("signs-nano", runtime=OPENVINO) as subject:
+        (scored,) = (system.identity for system in subject.artifact_systems)
+    shared = scored.model_copy(update={"sha256": FP32})
+    in_bf16 = shared.model_copy(update={"name": "b", "precision": "bf16"})
+    own = robustness(systems=(in_bf16, shared), worst=(worst("b", 50), worst(shared.name, 60)))
+    (point,) = pareto_of(latency(), own, batch=1).points
+    assert (point.name, point.percent) == ("fp32 fast", 60)
 
 
 def test_records_that_share_nothing_are_refused() -> None:

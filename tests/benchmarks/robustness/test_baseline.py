@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paired_records import EPSILON, INT8, PAIR, VICTIM, N, cell, clean, of_right, record, rights
 
-from capgan_benchmarks.robustness.baseline import compare, has_dropped
+from capgan_benchmarks.robustness.baseline import compare
+from capgan_benchmarks.robustness.judged import has_failed
 from capgan_benchmarks.robustness.record import RobustnessRecord, packed, read_record, write_record
 from capgan_edge.errors import ConfigError, DataError
 
@@ -22,7 +23,7 @@ def test_a_drop_that_is_large_and_no_luck_fails_and_names_its_figures() -> None:
         ("clean", PAIR, "passed"), ("clean", INT8, "passed"),
         ("end-to-end", PAIR, "dropped"), ("end-to-end", INT8, "passed"),
     ]  # fmt: skip
-    assert has_dropped(comparisons)
+    assert has_failed(comparisons)
     fallen = comparisons[2]
     assert (fallen.n, fallen.before_percent, fallen.now_percent, fallen.drop_points) == (N, 75.0, 65.0, 10.0)
     assert fallen.interval_95[0] < 10.0 < fallen.interval_95[1]
@@ -42,7 +43,7 @@ def test_a_drop_of_clean_accuracy_fails_too() -> None:
 def test_a_drop_that_so_few_images_cannot_tell_from_luck_is_inconclusive_and_fails_nothing() -> None:
     comparisons = compare(of_right(150), of_right(145), max_drop=1.0)
     assert [each.state for each in comparisons] == ["passed", "passed", "inconclusive", "passed"]
-    assert not has_dropped(comparisons)
+    assert not has_failed(comparisons)
     assert comparisons[2].smallest_drop == 3.0  # six of 200 images, where none is won
     assert "inconclusive, n too small" in comparisons[2].words
     assert "the smallest drop that fails is 3.00 points" in comparisons[2].words
@@ -134,7 +135,7 @@ def test_the_smallest_drop_is_where_the_gate_begins_to_fail(
 @given(st.integers(0, N), st.integers(0, N), allowed, allowed)
 def test_a_gate_that_allows_more_fails_less(before: int, now: int, one: float, other: float) -> None:
     least, most = sorted((one, other))
-    strict, lax = (has_dropped(compare(of_right(before), of_right(now), max_drop=each)) for each in (least, most))
+    strict, lax = (has_failed(compare(of_right(before), of_right(now), max_drop=each)) for each in (least, most))
     assert strict or not lax
 
 

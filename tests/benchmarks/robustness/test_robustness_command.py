@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from capgan_benchmarks.robustness.record import RobustnessRecord, read_record
+from capgan_benchmarks.robustness.record import Check, RobustnessRecord, read_record
 from capgan_edge.cli import GROUP, main
 
 BENCHMARK = EntryPoint("benchmark", "capgan_benchmarks.benchmark_command:app", GROUP)
@@ -93,6 +93,36 @@ def test_a_significant_drop_exits_1_and_is_in_the_junit_file(
     baseline = edited(out, tmp_path / "better.json")
     assert benchmark(lone, *QUICK, "--cache", cache, "--baseline", baseline, "--junit", junit) == 1
     assert "dropped by more than 1 points" in capsys.readouterr().err
+    assert len(ElementTree.parse(junit).getroot().findall(".//failure")) == 1
+
+
+def test_a_junit_file_that_cannot_be_written_is_refused_before_anything_is_attacked(
+    lone: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    held = ["--baseline", out / "record.json", "--cache", tmp_path / "cache"]
+    for junit in (tmp_path / "file" / "junit.xml", tmp_path, Path("/proc/junit.xml")):
+        assert benchmark(lone, *QUICK, *held, "--junit", junit) == 2
+        _is_one_line(capsys.readouterr().err, "expected a (file|folder) to write|expected to write")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_self_check_that_fails_anew_exits_1(
+    lone: Path,
+    cache: Path,
+    out: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failed = Check(name="zero gradients", state="failed", expected="gradients", came="none")
+    monkeypatch.setattr("capgan_benchmarks.robustness.masking.self_checks", lambda *held, **options: (failed,))
+    junit = tmp_path / "junit.xml"
+    held = ["--baseline", out / "record.json", "--junit", junit]
+    assert benchmark(lone, *QUICK, "--cache", cache, *held) == 1
+    said = capsys.readouterr().err
+    assert "zero gradients (self-checks): failed now, not run in the baseline" in said
+    assert "not held: 1 failed in a self-check that did not fail against" in said
     assert len(ElementTree.parse(junit).getroot().findall(".//failure")) == 1
 
 

@@ -26,7 +26,12 @@ WRITTEN = [
     Written("8/255", (8 / 255,)),
     Written("0.03,.5", (0.03, 0.5)),
     Written("1", (1 / 255,)),
-    Written("1.5", (1.5 / 255,)),
+    Written("3e-2,3E-2", (0.03,)),
+    Written("1.0,1e0,1.", (1.0,)),
+    Written("0.99", (0.99,)),
+    Written("1.5/255", (1.5 / 255,)),
+    Written("1/255", (1 / 255,)),
+    Written("0.0", (0.0,)),
     Written("0", (0.0,)),
     Written("255", (1.0,)),
     Written("8,8/255", (8 / 255,)),
@@ -39,13 +44,27 @@ def test_epsilons_are_levels_or_shares(case: Written) -> None:
     assert epsilons_from_text(case.text) == case.epsilons
 
 
-@pytest.mark.parametrize("text", ["256", "-1", "300/255", "-0.1", "nan", "inf"])
+@pytest.mark.parametrize("text", ["256", "300/255", "9" * 400])
 def test_an_epsilon_outside_0_and_1_is_refused_and_quoted(text: str) -> None:
     with pytest.raises(ConfigError, match=rf"expected an epsilon in \[0, 1\].*got {text}"):
         epsilons_from_text(text)
 
 
-@pytest.mark.parametrize("text", ["eight", "8/0", "8/255/2", "4;8"])
+@pytest.mark.parametrize("text", ["8.0", "1.5", "3e2", "1.01"])
+def test_a_share_above_1_is_no_level_and_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(ConfigError, match=rf"share of at most 1 .*got {text}; write levels of 255 in whole digits"):
+        epsilons_from_text(text)
+
+
+@pytest.mark.parametrize("text", ["0.001", "0.5/255", "1e-9", "0.0039"])
+def test_an_epsilon_that_rounding_leaves_nothing_of_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"at least one 8-bit level, 1/255 .*got {text}, of which rounding"):
+        epsilons_from_text(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["eight", "8/0", "8/255/2", "4;8", "-1", "-0.1", "nan", "inf", "0x8", "1_0", "8 / 255"]
+)
 def test_what_is_no_epsilon_is_refused_and_quoted(text: str) -> None:
     with pytest.raises(ConfigError, match=f"got '{text}'"):
         epsilons_from_text(text)
@@ -71,6 +90,9 @@ REFUSED = [
     Refused({"threads": 0}, "threads of at least 1, got 0"),
     Refused({"seed": -1}, "seed of 0 or more, got -1"),
     Refused({"epsilons": (1.5,)}, r"epsilon in \[0, 1\].*got 1.5"),
+    Refused({"epsilons": (0.5 / 255,)}, "at least one 8-bit level"),
+    Refused({"epsilons": (-0.1,)}, r"epsilon in \[0, 1\].*got -0.1"),
+    Refused({"epsilons": (float("nan"),)}, r"epsilon in \[0, 1\].*got nan"),
     Refused({"temperature": 0.0}, "temperature above 0, got 0.0"),
     Refused({"temperature": float("inf")}, "temperature above 0, got inf"),
     Refused({"scenarios": ("grey-box",)}, "threat model among transfer, .*got 'grey-box'"),

@@ -73,7 +73,7 @@ def rewritten(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], Non
 
 
 def test_a_set_comes_back_as_it_was_with_its_frames_for_float_images(path: Path, images: ImageSet) -> None:
-    wanted, found = make_crafted(images), read_set(path, images)
+    wanted, found = make_crafted(images), read_set(path, images).crafted
     for name in ("frames_NHWC", "labels_N", "queries_N", "gradients_N", "l2_N"):
         assert np.array_equal(getattr(found, name), getattr(wanted, name))
         assert getattr(found, name).dtype == getattr(wanted, name).dtype
@@ -100,7 +100,7 @@ def test_the_manifest_says_what_by_whom_and_of_what(path: Path, images: ImageSet
 def test_of_more_images_the_first_are_meant(path: Path, images: ImageSet) -> None:
     more = replace(images, images_NHWC=np.concatenate([images.images_NHWC, make_images(5).images_NHWC]),
                    labels_N=np.concatenate([images.labels_N, make_images(5).labels_N]))  # fmt: skip
-    assert len(read_set(path, more).labels_N) == N
+    assert len(read_set(path, more).crafted.labels_N) == N
 
 
 class Foreign(NamedTuple):
@@ -192,7 +192,7 @@ def test_a_byte_changed_anywhere_is_noticed_or_changes_nothing(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy and zipfile warn of some odd headers before they raise
         try:
-            found = read_set(changed, images)
+            found = read_set(changed, images).crafted
         except DataError:
             return
     wanted = make_crafted(images)
@@ -207,8 +207,55 @@ def test_a_frame_outside_of_epsilon_is_refused_and_without_a_bound_any_frame_may
     write_set(path, far, images, facts_of(images))
     with pytest.raises(DataError, match=r"8 levels of 255, of their originals, got one 9 levels away"):
         read_set(path, images)
-    write_set(path, far, images, facts_of(images, epsilon=None))
-    assert np.array_equal(read_set(path, images).frames_NHWC, far.frames_NHWC)
+    unbounded = replace(far, settings={"attack": "CWL2-9"})
+    write_set(path, unbounded, images, facts_of(images, epsilon=None))
+    found = read_set(path, images)
+    assert np.array_equal(found.crafted.frames_NHWC, far.frames_NHWC)
+    assert found.manifest.epsilon is None
+
+
+class Contradiction(NamedTuple):
+    name: str
+    changes: dict[str, Any]
+    settings: dict[str, Any]
+    message: str
+
+
+CONTRADICTIONS = [
+    Contradiction(
+        "a wider manifest", {"epsilon": 1.0}, {}, r"settings of epsilon 1\.0, as the manifest has it, got 0\.03"
+    ),
+    Contradiction("a narrower label", {}, {"epsilon": 4 / 255}, "settings of epsilon 0.03.*, got 0.015"),
+    Contradiction("an epsilon in words", {}, {"epsilon": "many"}, "as the manifest has it, got 'many'"),
+    Contradiction("an epsilon of nothing", {}, {"epsilon": None}, "as the manifest has it, got None"),
+    Contradiction("no threat model", {"scenario": "foo"}, {}, "threat model among transfer, .*, got 'foo'"),
+    Contradiction("of clean images", {"scenario": "clean"}, {}, "threat model among transfer, .*, got 'clean'"),
+    Contradiction("no number", {}, {"kappa": float("nan")}, "JSON compliant"),
+]
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS, ids=lambda case: case.name)
+def test_a_set_that_contradicts_itself_is_refused(case: Contradiction, path: Path, images: ImageSet) -> None:
+    def change(arrays: dict[str, Any], manifest: dict[str, Any]) -> None:
+        manifest |= case.changes
+        manifest["settings"] |= case.settings
+
+    rewritten(path, change)
+    with pytest.raises(DataError, match=case.message) as raised:
+        read_set(path, images)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("queries_N", -1), ("gradients_N", 1 << 50), ("l2_N", np.nan)])
+def test_counts_and_distances_that_are_none_are_refused(
+    name: str, value: float, tmp_path: Path, images: ImageSet
+) -> None:
+    crafted, path = make_crafted(images), tmp_path / "odd.npz"
+    array_N = getattr(crafted, name).copy()
+    array_N[2] = value
+    write_set(path, replace(crafted, **{name: array_N}), images, facts_of(images))
+    with pytest.raises(DataError, match=f"of 0 or more, got others in {name}"):
+        read_set(path, images)
 
 
 def test_a_set_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path, images: ImageSet) -> None:

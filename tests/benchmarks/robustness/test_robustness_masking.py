@@ -76,8 +76,10 @@ QUERY_CASES = [
          "not run", "same system"),
     Case("another epsilon", [cell("end-to-end", "PGD-40", 60), cell("query", "Square-1000", 3, epsilon=SIXTEEN)],
          "not run", "same epsilon"),
-    Case("the shared images alone", [cell("end-to-end", "PGD-40", 50), cell("query", "Square-1000", 10, n=10)],
-         "passed", "n=10"),
+    Case("the shared images alone", [cell("end-to-end", "PGD-40", 50), cell("query", "Square-1000", 50, n=50)],
+         "passed", "n=50"),
+    Case("a few images alone", [cell("end-to-end", "PGD-40", 50), cell("query", "Square-1000", 10, n=10)],
+         "not run", "n too small to tell.*n=10"),
     Case("nothing", [], "not run", "takes a query attack"),
 ]  # fmt: skip
 TRANSFER_CASES = [
@@ -172,7 +174,7 @@ def attacked(name: str, scenario: Scenario, attack: Attack, held: Defended, imag
 
 
 def test_where_the_softmax_saturates_outputs_and_surrogates_tell_more_than_gradients(sound: Defended) -> None:
-    images = load_signs("test", size_px=32, n=20)
+    images = load_signs("test", size_px=32, n=40)
     bare, states = replace(sound, purify=unchanged), {}
     for name, held in (("sound", bare), ("masked", saturated(bare))):
         cells = [
@@ -234,12 +236,13 @@ def test_a_defence_that_undoes_every_planted_point_leaves_nothing_to_find(sound:
 def test_all_checks_come_in_one_list_and_those_without_a_pair_say_so(sound: Defended, images: ImageSet) -> None:
     cells = [cell("end-to-end", "PGD-40", 5, zero=0.0), cell("end-to-end", "PGD-7", 9), cell("query", "Square-9", 50),
              cell("transfer", "PGD-40", 80)]  # fmt: skip
+    cells.append(cell("end-to-end", "CWL2-1000", 1, epsilon=None))
     checks = self_checks(cells, defended=sound, images=images, seed=0)
-    assert [check.state for check in checks] == ["passed"] * 6
-    assert len({check.name for check in checks}) == 6
+    assert [check.state for check in checks] == ["passed"] * 7
+    assert len({check.name for check in checks}) == 7
     without = self_checks(cells, defended=None, images=images, seed=0)
     assert [check.name for check in without] == [check.name for check in checks]
-    assert [check.state for check in without] == ["passed"] * 4 + ["not run"] * 2
+    assert [check.state for check in without] == ["passed"] * 5 + ["not run"] * 2
     assert "no pair in torch" in without[-1].came
     closed = replace(sound, classify=lambda x_BCHW: sound.classify(x_BCHW).detach())
     closed_off = unbounded_check(closed, images, seed=0)
@@ -248,7 +251,7 @@ def test_all_checks_come_in_one_list_and_those_without_a_pair_say_so(sound: Defe
 
 
 def test_a_replayed_set_was_made_for_another_model_and_is_compared_with_nothing(images: ImageSet) -> None:
-    cells = [cell("end-to-end", "replayed PGD-40", 90, settings={"replayed": "other.npz"}),
+    cells = [cell("replayed", "PGD-40, end-to-end on other, set 12345678", 90),
              cell("query", "Square-9", 50), cell("transfer", "PGD-40", 20)]  # fmt: skip
     checks = self_checks(cells, defended=None, images=images, seed=0)
     assert {check.state for check in checks} == {"not run"}

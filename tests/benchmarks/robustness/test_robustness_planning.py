@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from capgan_benchmarks.robustness.config import RobustnessConfig
+from capgan_benchmarks.robustness.pair import pair_from_source
 from capgan_benchmarks.robustness.planning import Job, Plan, plan, targets_of
 from capgan_benchmarks.robustness.subject import FP32, Subject, find_subject
 from capgan_benchmarks.robustness.systems import PAIR, VICTIM
 from capgan_benchmarks.threats.catalogue import THREATS
 from capgan_edge.errors import CapganError, ConfigError
+from capgan_edge.models.purifier import Purifier
+from capgan_export.gate.twin import is_twin
 
 INT8 = "model.int8.onnx"
 EVERY = {threat.name for threat in THREATS}
@@ -81,6 +85,34 @@ def test_what_a_tier_cannot_run_is_told_with_the_reason(subject: Subject, lone_s
     assert "the detector under attack" in told
 
 
+class Run(NamedTuple):
+    name: str
+    options: dict[str, Any]
+    why: str | None
+
+
+RUN = [
+    Run("none", {"attacks": ("pgd-7",)}, "not in this run"),
+    Run("quick", {"attacks": ("autoattack",)}, "only a shortened one"),
+    Run("quick at full length", {"attacks": ("autoattack-100",)}, None),
+    Run("shorter by name", {"attacks": ("autoattack-99",), "tier": "standard"}, "only a shortened one"),
+    Run("standard", {"attacks": ("autoattack",), "tier": "standard"}, None),
+]
+
+
+@pytest.mark.parametrize("case", RUN, ids=lambda case: case.name)
+def test_autoattack_is_tested_where_its_settings_are_the_standard_s(subject: Subject, case: Run) -> None:
+    why = whys(planned(subject, scenarios=("end-to-end",), **case.options)).get("AutoAttack")
+    assert why is None if case.why is None else why is not None and why.startswith(case.why)
+
+
+def test_the_suspicion_of_files_is_told_as_attacked_by_transfer_alone(subject: Subject) -> None:
+    told = whys(planned(subject, scenarios=("stealthy",)))
+    assert "by transfer" in told[f"the suspicion of {FP32}, {INT8} under attack"]
+    assert "the detector under attack" not in told
+    assert not any("the suspicion of" in what for what in whys(planned(subject, scenarios=("bpda",))))
+
+
 def test_what_was_not_asked_for_is_told(subject: Subject) -> None:
     told = whys(planned(subject, scenarios=("bpda",)))
     assert {name for name in EVERY if told.get(name) == "not among the threat models asked for"} == EVERY - {"bpda"}
@@ -109,7 +141,6 @@ REFUSED = [
     Refused("no pair, scenario", {"scenarios": ("end-to-end",)}, "artifact-query needs the file alone", is_lone=True),
     Refused("no pair, attack", {"attacks": ("pgd-40",)}, "no gradients: artifact-query with square", is_lone=True),
     Refused("no INT8", {"scenarios": ("artifact-fake-quant",)}, "needs an INT8 graph", is_lone=True),
-    Refused("below a level", {"scenarios": ("artifact-query",), "epsilons": (0.001,)}, "at least one 8-bit level"),
 ]
 
 
@@ -165,6 +196,27 @@ def test_a_subject_that_is_not_there_is_refused_in_one_line(subject: Subject, ca
     with pytest.raises(CapganError, match=case.message) as caught:
         find_subject(**{"spec": str(subject.bundle.path), **case.options})
     assert "\n" not in str(caught.value)
+
+
+def test_a_surrogate_beside_no_pair_is_refused_and_not_ignored(lone_subject: Subject, tmp_path: Path) -> None:
+    assert lone_subject.bundle is not None
+    with pytest.raises(ConfigError, match=r"whose pair is not at hand; name the run .*--against"):
+        find_subject(str(lone_subject.bundle.path), data="signs", surrogate=tmp_path)
+
+
+def test_a_pair_of_the_same_weights_and_other_settings_is_another_pair(subject: Subject) -> None:
+    source = subject.source
+    assert source is not None
+    assert subject.bundle is not None
+    assert subject.pair is not None
+    config = replace(source.purifier.config, output="direct")
+    assert config != source.purifier.config
+    direct = Purifier(config).eval()
+    direct.load_state_dict(source.purifier.state_dict())
+    other = replace(source, purifier=direct)
+    assert pair_from_source(other).sha256 != subject.pair.sha256 == pair_from_source(source).sha256
+    assert is_twin(source, subject.bundle.manifest)
+    assert not is_twin(other, subject.bundle.manifest)
 
 
 def test_a_bundle_without_its_pair_needs_images_to_be_named(lone_subject: Subject) -> None:

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from capgan_benchmarks.robustness.assembling import clean_cell, flips_of
 from capgan_benchmarks.robustness.record import CLEAN, Cell, RobustnessRecord, read_record, unpacked, write_record
 from capgan_benchmarks.robustness.running import Finished
 from capgan_benchmarks.robustness.subject import FP32, Subject
-from capgan_benchmarks.robustness.systems import PAIR, VICTIM
+from capgan_benchmarks.robustness.systems import PAIR, VICTIM, Said
 from capgan_edge.errors import ArtifactError
 from capgan_edge.runtime.runner import Outputs, Runner
 
@@ -101,7 +103,8 @@ def _worst_is_the_minimum_over_attacks(finished: Finished) -> None:
     for worst in finished.record.worst:
         if worst.epsilon != EPSILON:
             continue
-        rights = []
+        rights = [unpacked(clean) for clean in (finished.record.cells[0].score_of(worst.system),) if clean is not None]
+        assert rights
         for each in attacked:
             score = each.score_of(worst.system)
             if each.scenario in worst.scenarios and score is not None:
@@ -116,9 +119,14 @@ def _worst_is_the_minimum_over_attacks(finished: Finished) -> None:
 
 def _flips_are_counted(finished: Finished) -> None:
     record = finished.record
+    twins = {each.attack for each in record.cells if each.scenario == "artifact-transfer"}
+    held = [each for each in record.cells if each.scenario != "end-to-end" or each.attack not in twins]
+    assert "PGD-3" in twins
     assert [(each.scenario, each.attack, each.epsilon) for each in record.flips] == [
-        (each.scenario, each.attack, each.epsilon) for each in record.cells]  # fmt: skip
-    for flips, each in zip(record.flips, record.cells, strict=True):
+        (each.scenario, each.attack, each.epsilon) for each in held
+    ], "the frames of artifact-transfer are told once"
+    assert len(held) < len(record.cells)
+    for flips, each in zip(record.flips, held, strict=True):
         assert (flips.reference, flips.other) == (FP32, INT8)
         fp32, int8 = (each.score_of(name) for name in (FP32, INT8))
         assert fp32 is not None
@@ -133,6 +141,11 @@ def _suspicion_is_measured_where_there_is_one(finished: Finished) -> None:
     for each in finished.record.cells[1:]:
         assert [found.system for found in each.detections] == [PAIR, FP32, INT8]
         assert {(found.num_clean, found.num_attacked) for found in each.detections} == {(N, N)}
+        for found in each.detections:
+            score = each.score_of(found.system)
+            assert score is not None
+            assert found.num_fooling == N - score.num_right
+            assert found.at_5.unnoticed.num <= found.at_1.unnoticed.num <= found.num_fooling
     assert {check.state for check in finished.record.checks} <= {"passed", "failed", "not run"}
     assert any(check.state != "not run" for check in finished.record.checks)
 
@@ -146,6 +159,16 @@ def test_a_second_run_crafts_nothing_and_says_the_same(run_it: RunIt, lone_subje
     second = run_it(lone_subject, **ASKED)
     assert said.getvalue().count("8 of 8 from the cache") == 1
     assert unlike_times(first.record) == unlike_times(second.record)
+
+
+@pytest.mark.parametrize("change", [{"device": "another CPU"}, {"batch_range": (1, 3)}], ids=str)
+def test_answers_of_another_device_are_crafted_anew(
+    run_it: RunIt, lone_subject: Subject, said: io.StringIO, change: dict[str, Any]
+) -> None:
+    run_it(lone_subject, **ASKED)
+    moved = {name: replace(artifact, **change) for name, artifact in lone_subject.artifacts.items()}
+    run_it(replace(lone_subject, artifacts=moved), **ASKED)
+    assert "from the cache" not in said.getvalue()
 
 
 def test_a_batch_that_broke_on_disk_is_made_again_to_the_same_record(
@@ -234,3 +257,14 @@ def test_a_bundle_without_its_pair_is_attacked_by_queries(run_it: RunIt, lone_su
     assert [system.name for system in finished.record.systems] == [FP32]
     states = {check.name: check.state for check in finished.record.checks}
     assert states["unbounded attack"] == "not run"
+
+
+def test_each_two_artifacts_are_compared_on_the_same_frames_with_fp32_for_reference() -> None:
+    said = {name: Said(np.array([0, 1, label]), None) for name, label in ((INT8, 2), ("model.fp16.onnx", 1), (FP32, 1))}
+    labels_N = np.array([0, 1, 2])
+    flips = flips_of([clean_cell(said, labels_N)], list(said), labels_N)
+    assert [(each.reference, each.other, each.num_flipped, each.num_only_other_right) for each in flips] == [
+        (FP32, INT8, 1, 1), (FP32, "model.fp16.onnx", 0, 0), (INT8, "model.fp16.onnx", 1, 0)]  # fmt: skip
+    without = {name: each for name, each in said.items() if name != FP32}
+    (only,) = flips_of([clean_cell(without, labels_N)], list(without), labels_N)
+    assert (only.reference, only.other) == (INT8, "model.fp16.onnx")

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from capgan_benchmarks.robustness import store as store_module
 from capgan_benchmarks.robustness.store import BatchStore, batch_key
 from capgan_benchmarks.threats.crafted import CraftedSet
+from capgan_benchmarks.threats.made_by import code_files, made_by, sha256_of_code
 from capgan_benchmarks.threats.rounding import RoundingLoss
 from capgan_edge.attacks import PGD
 from capgan_edge.data.images import ImageSet
@@ -139,3 +141,36 @@ def test_the_name_depends_on_all_that_the_frames_depend_on(signs: ImageSet) -> N
     assert batch_key(**usual) in keys
     renamed = replace(few, name="the same under another name")
     assert batch_key(**{**usual, "images": renamed}) == batch_key(**usual)
+
+
+def test_the_name_depends_on_the_code_and_the_versions_that_craft() -> None:
+    names = {f"{path.parent.name}/{path.name}" for path in code_files()}
+    crafting = {"attacks/pgd.py", "threats/crafting.py", "threats/made_by.py", "models/purifier.py",
+                "models/blocks.py", "models/victim.py", "models/onnx_ops.py", "capgan_export/fused.py",
+                "capgan_export/reference.py"}  # fmt: skip
+    assert crafting <= names
+    held = made_by()
+    assert held["code"] == sha256_of_code(code_files())
+    assert {"capgan-edge", "onnx", "onnxruntime", "torch", "numpy"} < set(held)
+    assert all(version[0].isdigit() for name, version in held.items() if name != "code")
+
+
+@pytest.mark.parametrize("tool", ["capgan-edge", "onnx", "code"])
+def test_another_version_is_another_name(tool: str, signs: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual: dict[str, Any] = {"scenario": "bpda", "target_sha256": "a", "attack": PGD(steps=2), "number": 0,
+                             "images": signs}  # fmt: skip
+    before = batch_key(**usual)
+    monkeypatch.setattr(store_module, "made_by", lambda: {**made_by(), tool: "another"})
+    assert batch_key(**usual) != before
+
+
+def test_code_is_told_apart_by_names_and_bytes(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.py", tmp_path / "other.py"
+    one.write_bytes(b"a = 1\n")
+    other.write_bytes(b"b = 1\n")
+    before = sha256_of_code([one, other])
+    other.write_bytes(b"b = 2\n")
+    assert sha256_of_code([one, other]) != before
+    one.write_bytes(b"")
+    other.write_bytes(b"a = 1\nb = 1\n")
+    assert sha256_of_code([one, other]) != before

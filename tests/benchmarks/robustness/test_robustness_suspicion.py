@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capgan_benchmarks.robustness.suspicion import detected_percent, detection_of, roc_auc
+from capgan_benchmarks.robustness.suspicion import detection_of, roc_auc, threshold
+from capgan_benchmarks.statistics import wilson_interval_percent
 from capgan_edge.errors import DataError
 
 suspicions = st.lists(st.floats(0, 1, width=32) | st.sampled_from([0.0, 0.25, 1.0]), min_size=1, max_size=60).map(
@@ -32,9 +33,9 @@ def test_the_area_is_that_of_scikit_learn_also_with_ties(clean_N: np.ndarray, at
 def test_the_threshold_is_the_best_that_keeps_to_its_false_alarms(
     clean_N: np.ndarray, attacked_M: np.ndarray, false_alarms: float
 ) -> None:
-    allowed = [threshold for threshold in clean_N if (clean_N > threshold).mean() <= false_alarms + 1e-9]
-    wanted = max(100 * float((attacked_M > threshold).mean()) for threshold in allowed)
-    assert detected_percent(clean_N, attacked_M, false_alarms=false_alarms) == pytest.approx(wanted)
+    allowed = [value for value in clean_N if (clean_N > value).mean() <= false_alarms + 1e-9]
+    wanted = max(int((attacked_M > value).sum()) for value in allowed)
+    assert (attacked_M > threshold(clean_N, false_alarms=false_alarms)).sum() == wanted
 
 
 @settings(max_examples=50, deadline=None)
@@ -42,11 +43,13 @@ def test_the_threshold_is_the_best_that_keeps_to_its_false_alarms(
 def test_more_false_alarms_never_detect_less_and_order_alone_counts(
     clean_N: np.ndarray, attacked_M: np.ndarray
 ) -> None:
-    found = detection_of("a", clean_N, attacked_M)
-    assert found.detected_percent_at_1 <= found.detected_percent_at_5
+    is_fooled_M = np.arange(len(attacked_M)) % 2 == 0
+    found = detection_of("a", clean_N, attacked_M, is_fooled_M=is_fooled_M)
+    assert found.at_1.detected.num <= found.at_5.detected.num
+    assert found.at_1.unnoticed.num >= found.at_5.unnoticed.num
     order = {value: rank for rank, value in enumerate(np.unique(np.concatenate([clean_N, attacked_M])))}
     ranks_N, ranks_M = (np.array([order[v] for v in values], np.float64) for values in (clean_N, attacked_M))
-    assert detection_of("a", ranks_N, ranks_M) == found
+    assert detection_of("a", ranks_N, ranks_M, is_fooled_M=is_fooled_M) == found
 
 
 class Case(NamedTuple):
@@ -70,10 +73,33 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_known_distributions_give_known_figures(case: Case) -> None:
-    found = detection_of("int8", np.array(case.clean), np.array(case.attacked))
+    is_fooled_M = np.ones(len(case.attacked), bool)
+    found = detection_of("int8", np.array(case.clean), np.array(case.attacked), is_fooled_M=is_fooled_M)
     assert found.roc_auc == pytest.approx(case.auc)
-    assert (found.detected_percent_at_1, found.detected_percent_at_5) == (case.at_1, case.at_5)
+    assert (found.at_1.detected.percent, found.at_5.detected.percent) == (case.at_1, case.at_5)
     assert (found.system, found.num_clean, found.num_attacked) == ("int8", len(case.clean), len(case.attacked))
+
+
+def test_frames_that_fool_nobody_count_neither_as_caught_attacks_nor_as_unnoticed_ones() -> None:
+    clean_N = np.linspace(0, 0.5, 200)
+    attacked_M = np.array([0.9] * 6 + [0.48] * 1 + [0.1] * 5)  # what is found at 1 %, at 5 % alone, and at neither
+    is_fooled_M = np.array([True] * 1 + [False] * 5 + [True] * 1 + [True] * 3 + [False] * 2)
+    found = detection_of("int8", clean_N, attacked_M, is_fooled_M=is_fooled_M)
+    assert (found.num_fooling, found.num_attacked) == (5, 12)
+    assert [(each.unnoticed.num, each.unnoticed.n) for each in (found.at_1, found.at_5)] == [(4, 12), (3, 12)]
+    of_fooling = [each.detected_of_fooling for each in (found.at_1, found.at_5)]
+    assert [each and (each.num, each.n) for each in of_fooling] == [(1, 5), (2, 5)]
+    assert [(each.detected.num, each.detected.n) for each in (found.at_1, found.at_5)] == [(6, 12), (7, 12)]
+    for counted in (found.at_1.unnoticed, found.at_5.unnoticed, *of_fooling, found.at_1.detected):
+        assert counted is not None
+        assert counted.percent == pytest.approx(100 * counted.num / counted.n)
+        assert counted.interval_95 == wilson_interval_percent(counted.num, counted.n)
+
+
+def test_where_nothing_fools_there_is_no_share_of_what_fools() -> None:
+    found = detection_of("int8", np.array([0.1, 0.2]), np.array([0.9, 0.1]), is_fooled_M=np.zeros(2, bool))
+    assert found.at_1.detected_of_fooling is found.at_5.detected_of_fooling is None
+    assert (found.num_fooling, found.at_1.unnoticed.num, found.at_1.unnoticed.n) == (0, 0, 2)
 
 
 @pytest.mark.parametrize("broken", [[], [0.1, float("nan")], [[0.1, 0.2]]], ids=["none", "NaN", "two a frame"])
@@ -82,6 +108,6 @@ def test_no_frames_or_no_numbers_are_refused(broken: list[float]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(DataError, match=r"model\.onnx: expected one suspicion .* clean"):
-            detection_of("model.onnx", broken_N, good_N)
+            detection_of("model.onnx", broken_N, good_N, is_fooled_M=np.ones(2, bool))
         with pytest.raises(DataError, match=r"attacked frame"):
-            detection_of("model.onnx", good_N, broken_N)
+            detection_of("model.onnx", good_N, broken_N, is_fooled_M=np.ones(broken_N.shape, bool))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from capgan_benchmarks.threats import artifact_query
 from capgan_benchmarks.threats.artifact import Artifact
 from capgan_benchmarks.threats.artifact_query import ArtifactQuery
 from capgan_benchmarks.threats.crafting import rows_of
@@ -152,6 +154,29 @@ def test_what_is_kept_is_of_one_attack_and_batch_alone(watch: Watch, images: Ima
     assert scenario.craft(ATTACK, images).num_lost_queries > 0
 
 
+@pytest.mark.parametrize("change", [{"device": "another CPU"}, {"batch_range": (1, 3)}, {"sha256": "0" * 64}], ids=str)
+def test_what_another_file_or_device_answered_is_not_taken(
+    change: dict[str, Any], watch: Watch, images: ImageSet, tmp_path: Path
+) -> None:
+    artifact, _ = watch(failing_call=6)
+    with pytest.raises(ArtifactError):
+        ArtifactQuery(artifact=artifact, folder=tmp_path).craft(ATTACK, images)
+    healed, _ = watch()
+    moved = ArtifactQuery(artifact=replace(healed, **change), folder=tmp_path)
+    assert moved.craft(ATTACK, images).num_lost_queries == 0
+    assert ArtifactQuery(artifact=healed, folder=tmp_path).craft(ATTACK, images).num_lost_queries > 0
+
+
+def test_what_other_code_asked_is_not_gone_on_with(
+    watch: Watch, images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, _ = watch(failing_call=6)
+    with pytest.raises(ArtifactError):
+        ArtifactQuery(artifact=artifact, folder=tmp_path).craft(ATTACK, images)
+    monkeypatch.setattr(artifact_query, "made_by", lambda: {"code": "another"})
+    assert ArtifactQuery(artifact=artifact, folder=tmp_path).craft(ATTACK, images).num_lost_queries == 0
+
+
 def test_an_interrupt_by_hand_keeps_the_answers_too(watch: Watch, images: ImageSet) -> None:
     artifact, runner = watch(failing_call=5, error=KeyboardInterrupt())
     scenario = ArtifactQuery(artifact=artifact)
@@ -171,7 +196,7 @@ def test_a_transcript_of_other_frames_or_a_broken_one_is_refused(
     (path,) = tmp_path.iterdir()
     other = Transcript.load(path)
     other.rewind()
-    with pytest.raises(ArtifactError, match="got other frames"):
+    with pytest.raises(ArtifactError, match=f"got other frames.*remove {path} and start"):
         other.ask(artifact, images.images_NHWC[3:5])
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ArtifactError, match="remove it and start"):

@@ -32,10 +32,18 @@ def test_the_stealthy_attack_hides_from_the_detector_that_sees_pgd(defended: Def
     scenario = Stealthy(defended=defended)
     sly = scenario.craft(StealthyPGD(epsilon=EPSILON, steps=15), sign_images)
     clean_N = suspicions(defended, sign_images.images_NHWC)
-    seen = [detection_of("pair", clean_N, suspicions(defended, each.frames_NHWC)) for each in (bold, sly)]
+    seen = [
+        detection_of("pair", clean_N, suspicions(defended, each.frames_NHWC),
+                     is_fooled_M=scenario.labels_of(each.frames_NHWC) != sign_images.labels_N)
+        for each in (bold, sly)
+    ]  # fmt: skip
     assert seen[0].roc_auc > 0.6
     assert seen[1].roc_auc < 0.5
-    assert seen[1].detected_percent_at_5 < seen[0].detected_percent_at_5
+    assert seen[1].at_5.unnoticed.num > seen[0].at_5.unnoticed.num
+    of_fooling = [each.at_5.detected_of_fooling for each in seen]
+    assert of_fooling[0] is not None
+    assert of_fooling[1] is not None
+    assert of_fooling[1].percent < of_fooling[0].percent
     num_right = [int((scenario.labels_of(each.frames_NHWC) == sign_images.labels_N).sum()) for each in (bold, sly)]
     assert num_right[1] <= 0.5 * len(sign_images), "silent, but fools nobody"
     assert np.abs(sly.frames_NHWC.astype(int) - sign_images.images_NHWC).max() <= 8

@@ -151,7 +151,7 @@ def test_why_a_pair_is_not_the_twin_is_told(
 
     manifest = manifest_of(own_bundle)
     other = manifest.model_copy(update={"purifier": manifest.purifier.model_copy(update={"sha256": "0" * 64})})
-    assert "signs-nano of the zoo: has other weights" in search_twin(other).refusals
+    assert "signs-nano of the zoo: has other weights or settings" in search_twin(other).refusals
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "signs-nano").mkdir(parents=True)
     monkeypatch.setattr("capgan_edge.zoo.load", damaged)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from capgan_benchmarks.robustness.record import Cell, Flips, RobustnessRecord, Worst
+from capgan_benchmarks.robustness.record import Alarm, Cell, Counted, Detection, Flips, RobustnessRecord, Worst
 from capgan_benchmarks.robustness.report import words
 from capgan_benchmarks.robustness.report.markup import NONE, absent, badge, folded, section, table, text
 from capgan_benchmarks.robustness.report.reading import is_same, main_epsilon
@@ -18,8 +18,9 @@ T = TypeVar("T")
 def worst(record: RobustnessRecord) -> str:
     """Return the section on what survives every attack."""
     lead = (
-        "An image counts as right only if it survives every attack, so that no attack's weakness hides another's. "
-        "Attacks without a bound are in none of these figures."
+        "An image counts as right only if it is right under every attack, so that no attack's weakness hides "
+        "another's, and right clean: leaving it alone is within every budget. Attacks without a bound are in none of "
+        "these figures."
     )
     if not record.worst:
         body = absent("The record has no accuracy over several attacks.")
@@ -35,7 +36,7 @@ def _worst(held: Sequence[Worst]) -> str:
          _of(each.num_right, each.n), text(words.listed(each.attacks)), text(words.listed(each.scenarios)))
         for each in sorted(held, key=lambda worst: -len(worst.scenarios))  # what holds against everything first
     ]  # fmt: skip
-    return table(("System", "Budget", "Right under all", "Images", "Attacks", "Threat models"), rows)
+    return table(("System", "Budget", "Right clean and under all", "Images", "Attacks", "Threat models"), rows)
 
 
 def _scope(worst: Worst) -> str:
@@ -106,10 +107,12 @@ def detector(record: RobustnessRecord) -> str:
     """Return the section on suspicion, the attack that knows of it first."""
     held = [cell for cell in record.cells if cell.detections]
     lead = (
-        "How well the graph's <em>suspicion</em> tells attacked frames from clean ones: the area under the ROC curve "
-        "(large; 0.5 is chance), and the attacked frames caught at thresholds that 1 % and 5 % of the clean frames "
-        "exceed. "
-        f"An attacker who knows of the detector can aim at it too: that is <em>{_STEALTHY}</em>, the row that counts."
+        "What gets past the graph's <em>suspicion</em>: <em>fools and is not noticed</em> counts, of all attacked "
+        "frames, those that the system labels wrongly without an alarm, at thresholds that at most 1 % and 5 % of the "
+        "clean frames exceed. Beside it the share of what fools that was found, and of all attacked frames, also of "
+        "those that fool nobody; and the area under the ROC curve over all of them (0.5 is chance). Intervals are "
+        "Wilson's, 95 %, of the attacked frames at the threshold that these clean frames gave. An attacker who knows "
+        f"of the detector can aim at it too: that is <em>{_STEALTHY}</em>, the rows that count."
     )
     if not held:
         return section(
@@ -128,25 +131,32 @@ def detector(record: RobustnessRecord) -> str:
 
 
 def _detections(cells: Sequence[Cell]) -> str:
-    systems = tuple(dict.fromkeys(found.system for cell in cells for found in cell.detections))
-    rows = []
-    for cell in cells:
-        name = f"{text(cell.attack)}<small>{text(cell.scenario)}</small>"
-        rows.append((
-            f'<span class="marked">{name}</span>' if cell.scenario == _STEALTHY else name,
-            words.epsilon(cell.epsilon), *(_detection(cell, system) for system in systems),
-        ))  # fmt: skip
-    return table(("Attack", "Budget", *(text(system) for system in systems)), rows)
+    """Return a row for each system of each attack, what fools unnoticed first."""
+    head = ("Attack", "Budget", "System", "Fools and is not noticed, at 1 %", "at 5 %", "Found of what fools",
+            "Found of all attacked", "ROC-AUC")  # fmt: skip
+    return table(head, [_detection(cell, found) for cell in cells for found in cell.detections])
 
 
-def _detection(cell: Cell, system: str) -> str:
-    found = next((each for each in cell.detections if each.system == system), None)
-    if found is None:
-        return NONE
-    n = found.num_attacked
+def _detection(cell: Cell, found: Detection) -> tuple[str, ...]:
+    alarms: tuple[Alarm, ...] = (found.at_1, found.at_5)
+    name = f"{text(cell.attack)}<small>{text(cell.scenario)}</small>"
     return (
+        f'<span class="marked">{name}</span>' if cell.scenario == _STEALTHY else name,
+        words.epsilon(cell.epsilon),
+        f"{text(found.system)}<small>{found.num_fooling:,} of {found.num_attacked:,} fool</small>",
+        *(f"{_share(each.unnoticed.percent, each.unnoticed.interval_95, each.unnoticed.n)}"
+          f"<small>{_of(each.unnoticed.num, each.unnoticed.n)}</small>" for each in alarms),
+        _at_both([each.detected_of_fooling for each in alarms]),
+        _at_both([each.detected for each in alarms]),
         f'<span class="bar" style="--v:{100 * found.roc_auc:.2f}%">{found.roc_auc:.3f}</span>'
-        f"<small>{words.percent(found.detected_percent_at_1, n)} at 1 %</small>"
-        f"<small>{words.percent(found.detected_percent_at_5, n)} at 5 %</small>"
-        f"<small>{found.num_clean:,} clean, {n:,} attacked</small>"
-    )
+        f"<small>{found.num_clean:,} clean, {found.num_attacked:,} attacked</small>",
+    )  # fmt: skip
+
+
+def _at_both(shares: Sequence[Counted | None]) -> str:
+    """Return shares at 1 % and at 5 % false alarms, each with its interval below."""
+    return "".join(
+        f"<small>{words.percent(share.percent, share.n)} at {rate} %</small>"
+        f"<small>{words.interval(share.interval_95, share.n)}</small>"
+        for share, rate in zip(shares, (1, 5), strict=True) if share is not None
+    ) or NONE  # fmt: skip

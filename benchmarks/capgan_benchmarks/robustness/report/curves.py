@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from capgan_benchmarks.robustness.record import CLEAN, Cell, RobustnessRecord, cells_of
+from capgan_benchmarks.robustness.record import REPLAYED, Cell, RobustnessRecord, cells_of, unpacked
 from capgan_benchmarks.robustness.report import words
 from capgan_benchmarks.robustness.report.markup import NONE, absent, folded, section, table, text
 from capgan_benchmarks.robustness.report.plots import Line, Point, mark, panel
 from capgan_benchmarks.robustness.report.reading import (
     Share,
     attacks_of,
+    clean_score,
     fooled,
     is_same,
+    lowest,
     scenarios_of,
     share_of,
     survivors,
@@ -26,7 +28,7 @@ Panel = tuple[str, tuple[Line, ...]]
 
 def curves(record: RobustnessRecord) -> str:
     """Return the section."""
-    body = "".join(_scenario(record, name) for name in scenarios_of(record))
+    body = "".join(_scenario(record, name) for name in scenarios_of(record) if name != REPLAYED)
     lead = (
         "Budget 0 is the clean accuracy of the same images; bands are 95 % intervals. A target's curve that does not "
         "fall towards 0 as the budget grows is a warning, not a virtue. The dotted line is how often the attack fools "
@@ -60,15 +62,17 @@ def _scenario(record: RobustnessRecord, name: str) -> str:
 
 def _panels(record: RobustnessRecord, cells: Sequence[Cell]) -> list[Panel]:
     attacks = attacks_of(cells)
-    each = [(attack, _lines(record, [cell for cell in cells if cell.attack == attack])) for attack in attacks]
-    together = [("Right under every attack", _lines(record, cells))] if len(attacks) > 1 else []
-    return together + each
+    each = [(attack, _lines(record, [cell for cell in cells if cell.attack == attack], _right)) for attack in attacks]
+    together = [("Right clean and under every attack", _lines(record, cells, partial(_right_under_all, record)))]
+    return together + each if len(attacks) > 1 else each
 
 
-def _lines(record: RobustnessRecord, cells: Sequence[Cell]) -> tuple[Line, ...]:
+def _lines(
+    record: RobustnessRecord, cells: Sequence[Cell], count: Callable[[str, Sequence[Cell]], Share | None]
+) -> tuple[Line, ...]:
     lines = []
     for style, system in enumerate(record.systems):
-        points = _points(cells, partial(_right, system=system.name))
+        points = _points(cells, partial(count, system.name))
         if points:
             lines.append(Line(name=system.name, style=style, points=_clean(record, cells, system.name) + points))
     for victim in victims(record)[:1]:
@@ -100,18 +104,23 @@ def _point(epsilon: float, share: Share) -> Point:
     return Point(x=round(words.LEVELS * epsilon, 4), value=share.percent, interval=share.interval_95)
 
 
-def _right(cells: Sequence[Cell], *, system: str) -> Share | None:
-    surviving_N = survivors(cells, system)
+def _right(system: str, cells: Sequence[Cell]) -> Share | None:
+    """Return the accuracy under one attack: of several cells of it the lowest."""
+    found = lowest(cells, system)
+    return None if found is None else Share(num=found[1].num_right, n=found[1].n)
+
+
+def _right_under_all(record: RobustnessRecord, system: str, cells: Sequence[Cell]) -> Share | None:
+    surviving_N = survivors(record, cells, system)
     return None if surviving_N is None else share_of(surviving_N)
 
 
 def _clean(record: RobustnessRecord, cells: Sequence[Cell], system: str) -> tuple[Point, ...]:
     """Return the point at budget 0, of the images that the attacks were run on."""
-    clean = [cell for cell in record.cells if cell.scenario == CLEAN]
-    right_N = survivors(clean, system)
-    if right_N is None or any(is_same(cell.epsilon, 0.0) for cell in cells):
+    clean = clean_score(record, system)
+    if clean is None or any(is_same(cell.epsilon, 0.0) for cell in cells):
         return ()
-    return (_point(0.0, share_of(right_N[: min(cell.n for cell in cells)])),)
+    return (_point(0.0, share_of(unpacked(clean)[: min(cell.n for cell in cells)])),)
 
 
 def _read_aloud(name: str, title: str, lines: Sequence[Line]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from capgan_benchmarks.robustness.record import CLEAN, Cell, RobustnessRecord, Score, cells_of, unpacked
+from capgan_benchmarks.robustness.record import CLEAN, REPLAYED, Cell, RobustnessRecord, Score, cells_of, unpacked
 from capgan_benchmarks.statistics import wilson_interval_percent
 
 USUAL_EPSILON = 8 / 255
@@ -40,7 +40,8 @@ class Share:
 
 def main_epsilon(record: RobustnessRecord) -> float | None:
     """Return the epsilon of the large figures: 8/255 where it was attacked, else the commonest, None without any."""
-    held = [cell.epsilon for cell in cells_of(record) if cell.epsilon is not None]
+    attacked = [cell for cell in cells_of(record) if cell.scenario != REPLAYED]
+    held = [cell.epsilon for cell in attacked if cell.epsilon is not None]
     usual = next((each for each in held if is_same(each, USUAL_EPSILON)), None)
     return usual if usual is not None else max(sorted(held), key=held.count, default=None)
 
@@ -74,11 +75,17 @@ def cells_at(record: RobustnessRecord, epsilon: float | None, scenarios: Sequenc
     return tuple(cell for cell in cells_of(record, scenarios) if is_same(cell.epsilon, epsilon))
 
 
-def survivors(cells: Sequence[Cell], system: str) -> NDArray[np.bool_] | None:
-    """Return which images the system labels rightly under every attack, of those that all were run on, [N]."""
+def survivors(record: RobustnessRecord, cells: Sequence[Cell], system: str) -> NDArray[np.bool_] | None:
+    """Return which images the system labels rightly clean and under every attack, of those that all were run on, [N].
+
+    Clean, too: no perturbation is a perturbation of every budget.
+    """
     held = [unpacked(score) for cell in cells if (score := cell.score_of(system)) is not None]
     if not held:
         return None
+    clean = clean_score(record, system)
+    if clean is not None:
+        held.append(unpacked(clean))
     n = min(len(right_N) for right_N in held)
     surviving_N: NDArray[np.bool_] = np.logical_and.reduce([right_N[:n] for right_N in held])
     return surviving_N
@@ -91,7 +98,7 @@ def share_of(is_counted_N: NDArray[np.bool_]) -> Share:
 
 def fooled(record: RobustnessRecord, cells: Sequence[Cell], system: str) -> Share | None:
     """Return how many of the images that the system labels rightly clean some attack of the cells makes it mistake."""
-    clean, surviving_N = clean_score(record, system), survivors(cells, system)
+    clean, surviving_N = clean_score(record, system), survivors(record, cells, system)
     if clean is None or surviving_N is None:
         return None
     n = min(clean.n, len(surviving_N))

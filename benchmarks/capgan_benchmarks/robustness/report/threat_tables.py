@@ -21,7 +21,8 @@ def threats(record: RobustnessRecord) -> str:
         "before anyone labels them. f is the classifier, T the purifier, f' another classifier. Systems marked "
         f"{badge('target', 'target')} are what the threat model is about; the others, in grey, label the same frames "
         "for comparison. <em>Rounding</em> is the accuracy that rounding gave back, in points; L2 is the mean distance "
-        "of the frames that fool the target; queries are the median an image."
+        "of the frames that fool the target, and beside it, of attacks that ask for a margin (CW's kappa), how many "
+        "images fooled what was attacked by that; queries are the median an image."
     )
     return section("threats", "Threat models", lead, _clean(record) + (body or absent("Nothing was attacked.")))
 
@@ -137,7 +138,8 @@ def _rounding(cell: Cell) -> str:
 
 
 def _l2(cell: Cell) -> str:
-    return NONE if cell.mean_l2 is None else f"{cell.mean_l2:.3f}"
+    confident = "" if cell.confidence is None else f"<small>{text(cell.confidence)}</small>"
+    return (NONE if cell.mean_l2 is None else f"{cell.mean_l2:.3f}") + confident
 
 
 def _costs(cells: Sequence[Cell]) -> str:

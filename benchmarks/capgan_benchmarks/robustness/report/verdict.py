@@ -96,8 +96,8 @@ def strip(record: RobustnessRecord) -> str:
     return (
         f'<section id="verdict"><h2>The verdict at {_budget(epsilon)}</h2><p>Right verdicts in percent with 95 % '
         "Wilson intervals. An attacker <em>without the defence</em> makes gradients of classifier or surrogate, "
-        "<em>end to end</em> of defence and classifier together. <em>Worst</em> counts an image only if it survives "
-        'every attack of this budget.</p><div class="strip">'
+        "<em>end to end</em> of defence and classifier together. <em>Worst</em> counts an image only if it is right "
+        'clean and under every attack of this budget.</p><div class="strip">'
         f'<div class="heads" aria-hidden="true"><span></span>{heads}</div>{rows}</div></section>'
     )
 
@@ -136,7 +136,7 @@ def _worst(record: RobustnessRecord, system: SystemIdentity, epsilon: float | No
         said = f"{words.plural(len(widest.attacks), 'attack')} in {words.plural(len(widest.scenarios), 'threat model')}"
         return _large(_COLUMNS[3], "attacked", widest.percent, widest.interval_95, widest.n, said)
     cells = cells_at(record, epsilon)
-    surviving_N = survivors(cells, system.name)
+    surviving_N = survivors(record, cells, system.name)
     if surviving_N is None:
         return _none(_COLUMNS[3], "not attacked")
     share = share_of(surviving_N)

@@ -32,6 +32,12 @@ from capgan_benchmarks.robustness.report.page import page_of, write_report
 
 SECTIONS = ("verdict", "threats", "curves", "worst", "flips", "detector", "images", "tsne", "checks", "not-tested",
             "meaning", "reproduce")  # fmt: skip
+DETECTOR = (
+    "Fools and is not noticed, at 1 %", "7 of 12 fool", "41.7 %", "19.3 to 68.0", "5 of 12",  # at 1 % false alarms
+    "33.3 %", "13.8 to 60.9", "4 of 12",  # at 5 %
+    "28.6 % at 1 %8.2 to 64.142.9 % at 5 %15.8 to 75.0",  # of what fools
+    "50.0 % at 1 %25.4 to 74.658.3 % at 5 %32.0 to 80.7",  # of all attacked
+)  # fmt: skip
 HOSTILE = "<script>alert(1)</script>\"'&<img src=//evil.example/x onerror=alert(2)>"
 
 
@@ -86,7 +92,7 @@ def test_every_figure_of_the_record_is_on_the_page(record: RobustnessRecord, ful
         assert said in threats, said
     assert all(said in section(full, "worst") for said in ("16.7 %", "2 of 12", "PGD-40", "end-to-end and stealthy"))
     assert all(said in section(full, "flips") for said in ("41.7 %", "5 of 12", "0.008", f"against {PAIR}", "differs"))
-    assert all(said in section(full, "detector") for said in ("0.875", "0.512", "41.5 % at 1 %", "62.5 % at 5 %"))
+    assert all(said in section(full, "detector") for said in ("0.875", "0.512", *DETECTOR))
     for check in record.checks:
         assert all(said in section(full, "checks") for said in (check.name, check.expected, check.came))
     assert all(system.sha256 in section(full, "reproduce") for system in record.systems)

@@ -40,10 +40,18 @@ def test_of_equal_figures_the_one_whose_threat_is_about_the_system_is_told() -> 
 
 def test_survivors_are_right_under_every_attack_on_the_images_of_all() -> None:
     cells = [cell("a", "x", None, {PAIR: [True, True, False]}), cell("a", "y", None, {PAIR: [True, False]})]
-    surviving_N = survivors(cells, PAIR)
+    surviving_N = survivors(make_record(), cells, PAIR)
     assert surviving_N is not None
     assert surviving_N.tolist() == [True, False]
-    assert survivors(cells, VICTIM) is None
+    assert survivors(make_record(), cells, VICTIM) is None
+
+
+def test_an_image_that_is_wrong_clean_survives_no_attack() -> None:
+    clean = cell("clean", "clean", None, {PAIR: [False, True, True]})
+    attacked = cell("a", "x", EPSILONS[0], {PAIR: [True, True, False]})
+    surviving_N = survivors(make_record(cells=(clean, attacked)), [attacked], PAIR)
+    assert surviving_N is not None
+    assert surviving_N.tolist() == [False, True, False]
 
 
 def test_fooled_counts_only_images_that_were_right() -> None:
