@@ -64,13 +64,13 @@ def load(name: str = DEFAULT) -> Pair:
     """
     found = card(name)
     try:
-        from capgan_edge.models.purifier import Purifier, PurifierConfig
+        from capgan_edge.models.presets import config_kind, purifier_from
         from capgan_edge.training.checkpoint import load_into, load_tensors
     except ImportError as error:
         raise MissingDependencyError(error.name or "torch", f"zoo.load({name!r})", "train") from error
     path = FOLDER / name / WEIGHTS
     tensors = load_tensors(path, sha256=found["weights_sha256"])
-    purifier = Purifier(PurifierConfig(**found["purifier"])).eval().requires_grad_(False)
+    purifier = purifier_from(config_kind(found["purifier"])(**found["purifier"])).eval().requires_grad_(False)
     load_into(purifier, tensors, "t_ac", str(path))
     victim = _victim(found["victim"], tensors, path)
     height_px, width_px = found["size_px"]
