@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from capgan_benchmarks import paper_figures
+from capgan_benchmarks.other_victim_table import other_victim_section
 from capgan_benchmarks.records import ROOT
 from capgan_benchmarks.robustness.config import epsilon_text
 from capgan_benchmarks.robustness.record import CLEAN, Cell, RobustnessRecord, Score, read_record
@@ -69,7 +70,7 @@ def results_page() -> str:
         parts.append(f"## {subject}")
         for record in records:
             parts += [_origin(record), _table(record), _worst(record), _checks(record), _untested(record)]
-    parts += ["## Beside the paper", _PAPER, _paper_table()]
+    parts += [other_victim_section(), "## Beside the paper", _PAPER, _paper_table()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,24 +14,20 @@ _CALM, _ALARM, _HELD, _WHITE, _GROUND = (90, 200, 60), (230, 50, 40), (150, 150,
 """RGB."""
 _INSET_SHARE = 0.25
 """Height of the purified inset, as a share of the frame's."""
-Purifier = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""A crop [H, W, 3] in, its purified picture out, in the graph's size."""
 
 
 class Annotator:
-    """Draw on copies of frames."""
+    """Draw on copies of frames; the inset is the purified crop that an event has, if it has one."""
 
-    def __init__(self, purify: Purifier | None = None) -> None:
-        """`purify` makes the inset, of the crop that is suspected most; None draws none."""
-        self._purify = purify
+    def __init__(self) -> None:
         self._cv2: Any = cv2_module("drawing on frames")
 
     def draw(self, event: Event) -> NDArray[np.uint8]:
         """Return the event's frame with its verdicts drawn in; RGB, uint8 [H, W, 3]."""
         assert event.frame_HWC is not None
         picture_HWC = event.frame_HWC.copy()
-        if self._purify is not None and event.purifier_state == "active":
-            self._draw_inset(picture_HWC, event, self._purify)
+        if event.purified_HWC is not None:
+            self._draw_inset(picture_HWC, event.purified_HWC)
         for verdict in event.verdicts:
             self._draw_verdict(picture_HWC, verdict, is_held=event.purifier_state == "held")
         self._draw_status(picture_HWC, event)
@@ -42,26 +37,18 @@ class Annotator:
         box, cv2 = verdict.box, self._cv2
         colour = _ALARM if verdict.is_alarm else _HELD if is_held else _CALM
         cv2.rectangle(picture_HWC, (box.left, box.top), (box.right - 1, box.bottom - 1), colour, 2)
-        text = f"#{verdict.track_id} {verdict.voted_label} {verdict.score:.2f}"
-        if verdict.raw_label not in (None, verdict.label):
-            text += f" (unpurified: {verdict.raw_label})"
         below = min(box.bottom + 14, picture_HWC.shape[0] - 4)
-        self._write(picture_HWC, text, (box.left, box.top - 5 if box.top >= 18 else below))
+        self._write(picture_HWC, caption_of(verdict), (box.left, box.top - 5 if box.top >= 18 else below))
         if verdict.suspicion is not None:
             width = max(2, round((box.right - box.left) * verdict.suspicion))
             top = max(0, box.bottom - 6)
             cv2.rectangle(picture_HWC, (box.left, top), (box.right - 1, box.bottom - 1), _GROUND, -1)
             cv2.rectangle(picture_HWC, (box.left, top), (box.left + width - 1, box.bottom - 1), _ALARM, -1)
 
-    def _draw_inset(self, picture_HWC: NDArray[np.uint8], event: Event, purify: Purifier) -> None:
-        assert event.frame_HWC is not None
-        if not event.verdicts:
-            return
-        box = max(event.verdicts, key=lambda verdict: verdict.suspicion or 0.0).box
-        crop_HWC = event.frame_HWC[box.top : box.bottom, box.left : box.right]
+    def _draw_inset(self, picture_HWC: NDArray[np.uint8], purified_HWC: NDArray[np.uint8]) -> None:
         side = max(1, round(_INSET_SHARE * picture_HWC.shape[0]))
         side = min(side, picture_HWC.shape[1])
-        inset_HWC = self._cv2.resize(purify(crop_HWC), (side, side), interpolation=self._cv2.INTER_NEAREST)
+        inset_HWC = self._cv2.resize(purified_HWC, (side, side), interpolation=self._cv2.INTER_NEAREST)
         picture_HWC[:side, :side] = inset_HWC
         self._cv2.rectangle(picture_HWC, (0, 0), (side - 1, side - 1), _WHITE)
 
@@ -81,3 +68,13 @@ class Annotator:
         ground = (left, bottom - height - 1), (left + width, bottom + base - 1)
         self._cv2.rectangle(picture_HWC, *ground, _GROUND, -1)
         self._cv2.putText(picture_HWC, plain, (left, bottom), font, scale, _WHITE, 1, self._cv2.LINE_AA)
+
+
+def caption_of(verdict: RegionVerdict) -> str:
+    """Return what is written at a box: a score stands only beside its own class."""
+    text = f"#{verdict.track_id} {verdict.label} {verdict.score:.2f}"
+    if verdict.voted_label != verdict.label:
+        text += f" (vote: {verdict.voted_label} {verdict.vote_share:.0%})"
+    if verdict.raw_label not in (None, verdict.label):
+        text += f" (unpurified: {verdict.raw_label})"
+    return text

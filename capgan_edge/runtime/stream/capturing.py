@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -32,6 +33,8 @@ class Shot:
 
     picture: Picture
     number: int
+    connection: int
+    """Number of the opening that it came by; a clip that is looped is opened again for each round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Capturing:
         self._call_since_s: float | None = None
         self._generation = 0
         self._num_shots = 0
+        self._connections = itertools.count()
         self._num_unreadable = 0
         self._failure: CapganError | None = None
         self._hung: list[threading.Thread] = []
@@ -166,7 +170,7 @@ class Capturing:
             capture.close()
 
     def _read_all(self, generation: int, capture: Capture) -> str | None:
-        counted, num_read = 0, 0
+        counted, num_read, connection = 0, 0, next(self._connections)
         due_s = time.monotonic()
         while self._is_current(generation):
             self._enter_call(generation)
@@ -176,10 +180,10 @@ class Capturing:
             self._num_unreadable += capture.num_unreadable - counted
             counted = capture.num_unreadable
             if picture is None:
-                return self._ended(generation, num_read)
+                return self._ended(generation, num_read, counted)
             num_read += 1
             self._enter(generation, "live", "frames arrive", at_s=picture.arrived_s)
-            self._post(Shot(picture, self._num_shots))
+            self._post(Shot(picture, self._num_shots, connection))
             self._num_shots += 1
             if capture.fps and not self._config.every_frame:
                 due_s = max(due_s + 1 / capture.fps, time.monotonic() - 1)  # a clip that fell behind does not race
@@ -192,7 +196,7 @@ class Capturing:
         else:
             self.mailbox.put(shot)
 
-    def _ended(self, generation: int, num_read: int) -> str | None:
+    def _ended(self, generation: int, num_read: int, num_unreadable: int) -> str | None:
         if not self._is_finite:
             return "the source sends no more frames"
         if num_read == 0:
@@ -200,7 +204,10 @@ class Capturing:
             return None
         if self._config.is_looped:
             return _AGAIN
-        self._enter(generation, "ended", f"its {num_read} frames are over")
+        said = f"its {num_read} frames are over"
+        if num_unreadable:
+            said = f"{num_read} of {num_read + num_unreadable} frames could be read"
+        self._enter(generation, "ended", said)
         return None
 
     def _is_current(self, generation: int) -> bool:

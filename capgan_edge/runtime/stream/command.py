@@ -33,17 +33,18 @@ def run(
     frozen_after: Annotated[int, typer.Option(help="Identical frames that are frozen (a count); 0: none.")] = 10,
     stall_s: Annotated[float, typer.Option(help="A source is stalled without a frame for this long (s).")] = 2.0,
     lost_s: Annotated[float, typer.Option(help="And lost, and opened again, after this long (s).")] = 10.0,
-    max_failures: Annotated[int, typer.Option(help="Frames in a row that may fail (a count); more: exit 3.")] = 10,
+    max_failures: Annotated[int, typer.Option(help="Passes in a row that may fail (a count); more: exit 3.")] = 10,
+    hang_s: Annotated[float, typer.Option(help="A pass of the engine that takes longer hangs: exit 7 (s).")] = 30.0,
     save: Annotated[Path | None, typer.Option(help="Annotated video to write or replace: .mp4, .mkv, .avi.")] = None,
     save_fps: Annotated[float, typer.Option(min=1, max=240, help="Frames a second of that video.")] = 25.0,
-    inset: Annotated[bool, typer.Option(help="Draw the purified crop; one more pass for each drawn frame.")] = True,
+    inset: Annotated[bool, typer.Option(help="Draw the purified crop, where the bundle gives it.")] = True,
     jsonl: Annotated[str | None, typer.Option(help="File to add an event a line to; - is standard output.")] = None,
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Serve Prometheus metrics here.")] = None,
     metrics_host: Annotated[str, typer.Option(help="Address to serve them on.")] = "127.0.0.1",
     view: Annotated[bool, typer.Option("--view", help="Show a table that updates in place.")] = False,
     window: Annotated[bool, typer.Option("--window", help="Show a window, where OpenCV has one.")] = False,
-    backend: Annotated[str, typer.Option(help="auto, tensorrt, cuda or cpu.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, tensorrt, cuda, openvino or cpu.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, int8, or bf16 (openvino alone).")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of one call (a count).")] = None,
     require_card: Annotated[bool, typer.Option("--require-card", help="Refuse what has not passed verify.")] = False,
     allow_host_code: Annotated[
@@ -53,29 +54,37 @@ def run(
 ) -> None:
     """Purify and classify a camera or a video.
 
-    Exit 0: it ended or was stopped; 3: the engine fails; 4: a deadline; 5: an output failed; 6: the source hangs.
+    Exit 0: it ended or was stopped; 3: the engine fails; 4: a deadline; 5: an output failed; 6: the source hangs;
+    7: the engine hangs.
     """
-    from rich.console import Console
+    import threading
 
-    import capgan_edge
-    from capgan_edge.runtime.stream import running
-    from capgan_edge.runtime.stream.config import StreamConfig
-    from capgan_edge.runtime.stream.regions import parse_regions
+    from capgan_edge.runtime.stream.stopping import closing_unless_hung, stopping_on_signals
 
-    config = StreamConfig(deadline_ms=deadline_ms, on_deadline_miss=on_deadline_miss,  # type: ignore[arg-type]  # checked there
-                          every_frame=every_frame, is_looped=loop, vote=vote, frozen_after=frozen_after,
-                          stall_s=stall_s, lost_s=lost_s, max_failures=max_failures)  # fmt: skip
-    default = "source" if source.startswith("demo") else "whole"
-    request = running.RunRequest(source=source, regions=parse_regions(regions or default), config=config, save=save,
-                                 save_fps=save_fps, has_inset=inset, jsonl=jsonl, metrics_port=metrics_port,
-                                 metrics_host=metrics_host, has_view=view, has_window=window)  # fmt: skip
-    running.check_request(request, is_json=is_json)
-    with capgan_edge.load(bundle, backend=backend, precision=precision, threads=threads, require_card=require_card,
-                          allow_host_code=allow_host_code) as classifier:  # fmt: skip
-        warning = classifier.describe()["card_warning"]
-        if warning:
-            typer.echo(f"note: {warning}", err=True)
-        code, counts = running.run_loop(classifier, request, Console(stderr=True))
-        said = running.json_from_counts(classifier, counts, code) if is_json else None
+    with stopping_on_signals(stop := threading.Event()):  # also while all that is large is imported and loaded
+        from rich.console import Console
+
+        import capgan_edge
+        from capgan_edge.runtime.stream import running
+        from capgan_edge.runtime.stream.config import StreamConfig
+        from capgan_edge.runtime.stream.regions import parse_regions
+
+        config = StreamConfig(deadline_ms=deadline_ms, on_deadline_miss=on_deadline_miss,  # type: ignore[arg-type]  # checked there
+                              every_frame=every_frame, is_looped=loop, vote=vote, frozen_after=frozen_after,
+                              stall_s=stall_s, lost_s=lost_s, max_failures=max_failures, hang_s=hang_s)  # fmt: skip
+        default = "source" if source.startswith("demo") else "whole"
+        request = running.RunRequest(source=source, regions=parse_regions(regions or default), config=config,
+                                     save=save, save_fps=save_fps, has_inset=inset, jsonl=jsonl,
+                                     metrics_port=metrics_port, metrics_host=metrics_host, has_view=view,
+                                     has_window=window)  # fmt: skip
+        running.check_request(request, is_json=is_json)
+        classifier = capgan_edge.load(bundle, backend=backend, precision=precision, threads=threads,
+                                      require_card=require_card, allow_host_code=allow_host_code)  # fmt: skip
+        with closing_unless_hung(classifier, hang_s=hang_s):
+            warning = classifier.describe()["card_warning"]
+            if warning:
+                typer.echo(f"note: {warning}", err=True)
+            code, counts = running.run_loop(classifier, request, Console(stderr=True), stop)
+            said = running.json_from_counts(classifier, counts, code) if is_json else None
     typer.echo(said or running.line_from_counts(counts), err=said is None)
     raise typer.Exit(code)

@@ -33,9 +33,13 @@ class StreamConfig:
     retry_s: float = 0.5
     """Seconds before the first attempt to open a lost source again; doubled each time, up to 30."""
     max_failures: int = 10
-    """Frames in a row that may fail (a count); with the next the loop ends."""
+    """Passes in a row that may fail (a count); with the next the loop ends."""
+    hang_s: float = 30.0
+    """Seconds after which a pass of the engine hangs, which ends the loop; first passes may take longer."""
     bypass_frames: int = 30
     """Frames that go unpurified after a miss (a count), before the purifier is tried again."""
+    with_purified: bool = False
+    """Give each event the purified picture of the crop that is suspected most; the graph must give `purified`."""
 
     def __post_init__(self) -> None:
         if self.on_deadline_miss not in get_args(DeadlinePolicy):
@@ -47,7 +51,7 @@ class StreamConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(f"{name} is a count of at least {least}, got {value!r}; leave it out for the default")
-        for name in ("stall_s", "lost_s", "retry_s"):
+        for name in ("stall_s", "lost_s", "retry_s", "hang_s"):
             self._check_positive(name, "seconds")
         if self.deadline_ms is not None:
             self._check_positive("deadline_ms", "milliseconds")

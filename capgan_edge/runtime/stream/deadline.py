@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from capgan_edge.runtime.stream.config import StreamConfig
-from capgan_edge.runtime.stream.passes import Background, Found, Job, Passes
+from capgan_edge.runtime.stream.passes import Found, Job, Passes
+from capgan_edge.runtime.stream.worker import Running, Worker
 
 _GOODBYE_S = 1.0
 """How long a pass that is still running is waited for at the end."""
@@ -27,7 +28,7 @@ class Policy(Protocol):
     """Run the passes of one loop, frame by frame, and keep to its deadline."""
 
     def run(self, job: Job) -> Outcome:
-        """Return what is known of a frame; raises what its pass raised."""
+        """Return what is known of a frame; raises what its pass raised, and EngineHungError where one does not end."""
 
     def late(self, job: Job) -> tuple[Job, Found] | None:
         """Return a pass that was too late for its own frame, if it ends while there is still time for this one.
@@ -39,26 +40,26 @@ class Policy(Protocol):
         """Give a pass that is still running a moment to end."""
 
 
-def policy_of(config: StreamConfig, passes: Passes) -> Policy:
-    """Return the policy that the configuration names."""
+def policy_of(config: StreamConfig, passes: Passes, worker: Worker) -> Policy:
+    """Return the policy that the configuration names; all its passes are the worker's."""
     if config.deadline_ms is None:
-        return _Punctual(passes, float("inf"))
+        return _Punctual(passes, worker, float("inf"))
     deadline_s = config.deadline_ms / 1000
     if config.on_deadline_miss == "hold":
-        return _Hold(passes, deadline_s)
+        return _Hold(passes, worker, deadline_s)
     if config.on_deadline_miss == "bypass":
-        return _Bypass(passes, deadline_s, config.bypass_frames)
-    return _Punctual(passes, deadline_s)
+        return _Bypass(passes, worker, deadline_s, config.bypass_frames)
+    return _Punctual(passes, worker, deadline_s)
 
 
 class _Punctual:
     """Run every pass to its end, and say where it was late: no deadline, or the policy to stop."""
 
-    def __init__(self, passes: Passes, deadline_s: float) -> None:
-        self._passes, self._deadline_s = passes, deadline_s
+    def __init__(self, passes: Passes, worker: Worker, deadline_s: float) -> None:
+        self._passes, self._worker, self._deadline_s = passes, worker, deadline_s
 
     def run(self, job: Job) -> Outcome:
-        found = self._passes.purified(job)
+        found = self._worker.finished(self._worker.begin(lambda: self._passes.purified(job)))
         return Outcome(found=found, state="active", is_missed=found.done_s - job.arrived_s > self._deadline_s)
 
     def late(self, job: Job) -> tuple[Job, Found] | None:
@@ -74,13 +75,15 @@ class _Bypass:
     The pass that missed is late and purified, so its verdict is given, marked as missed.
     """
 
-    def __init__(self, passes: Passes, deadline_s: float, num_frames: int) -> None:
-        self._passes, self._deadline_s, self._num_frames = passes, deadline_s, num_frames
+    def __init__(self, passes: Passes, worker: Worker, deadline_s: float, num_frames: int) -> None:
+        self._passes, self._worker = passes, worker
+        self._deadline_s, self._num_frames = deadline_s, num_frames
         self._num_left = 0
 
     def run(self, job: Job) -> Outcome:
         is_bypassed = self._num_left > 0
-        found = self._passes.unpurified(job) if is_bypassed else self._passes.purified(job)
+        classify = self._passes.unpurified if is_bypassed else self._passes.purified
+        found = self._worker.finished(self._worker.begin(lambda: classify(job)))
         is_missed = found.done_s - job.arrived_s > self._deadline_s
         if is_bypassed:
             self._num_left -= 1
@@ -98,29 +101,33 @@ class _Bypass:
 class _Hold:
     """Answer at the deadline, whatever the engine does: its pass goes on beside, and what it finds is held next."""
 
-    def __init__(self, passes: Passes, deadline_s: float) -> None:
-        self._passes, self._deadline_s = passes, deadline_s
-        self._pending: Background | None = None
+    def __init__(self, passes: Passes, worker: Worker, deadline_s: float) -> None:
+        self._passes, self._worker, self._deadline_s = passes, worker, deadline_s
+        self._pending: tuple[Job, Running[Found]] | None = None
 
     def run(self, job: Job) -> Outcome:
         if self._pending is not None:
             return Outcome(found=None, state="held", is_missed=True)
-        running = self._pending = Background(self._passes.purified, job)
+        running = self._worker.begin(lambda: self._passes.purified(job))
+        self._pending = job, running
         if not running.wait(self._left_s(job)):
             return Outcome(found=None, state="held", is_missed=True)
         self._pending = None
         return Outcome(found=running.result(), state="active")
 
     def late(self, job: Job) -> tuple[Job, Found] | None:
-        pending = self._pending
-        if pending is None or not pending.wait(self._left_s(job)):
+        if self._pending is None:
+            return None
+        begun, running = self._pending
+        if not running.wait(self._left_s(job)):
+            self._worker.refuse_hung(running)
             return None
         self._pending = None
-        return pending.job, pending.result()
+        return begun, running.result()
 
     def close(self) -> None:
         if self._pending is not None:
-            self._pending.wait(_GOODBYE_S)
+            self._pending[1].wait(_GOODBYE_S)
 
     def _left_s(self, job: Job) -> float:
         return job.arrived_s + self._deadline_s - time.monotonic()

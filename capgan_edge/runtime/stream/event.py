@@ -67,9 +67,12 @@ class Counts:
     """Frames whose processing failed."""
     deadline_misses: int = 0
     held: int = 0
+    """Frames answered with verdicts of an earlier one; those with nothing to hold are misses alone."""
     bypassed: int = 0
     black: int = 0
     frozen: int = 0
+    regions_outside: int = 0
+    """Regions that lay wholly outside their frame, and were not classified."""
     reconnects: int = 0
 
 
@@ -105,6 +108,9 @@ class Event:
     counts: Counts = field(default_factory=Counts)
     frame_HWC: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     """RGB, in the source's size; read it, do not write into it."""
+    purified_HWC: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    """The crop that is suspected most, purified, RGB in the graph's size; only with `StreamConfig.with_purified`, and
+    only where the purifier ran on this very frame."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the event without its pixels: plain values, and no NaN."""
@@ -115,6 +121,6 @@ class Event:
                 value = [asdict(verdict) for verdict in value]
             elif name in ("latency", "counts") and value is not None:
                 value = asdict(value)
-            if name != "frame_HWC":
+            if name not in ("frame_HWC", "purified_HWC"):
                 values[name] = value
         return values

@@ -73,10 +73,11 @@ class _Loop:
         self._wall_offset_s = time.time() - time.monotonic()
 
     def events(self, opener: CaptureOpener, is_finite: bool, stop: threading.Event) -> Generator[Event, None, None]:
-        with (
-            contextlib.closing(self._processor),
-            Capturing(opener, self._config, is_finite=is_finite) as capturing,
-        ):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.closing(self._processor))
+            if stop.is_set():  # before anything was opened
+                return
+            capturing = stack.enter_context(Capturing(opener, self._config, is_finite=is_finite))
             while not stop.is_set():
                 shot = capturing.mailbox.take(_GLANCE_S)
                 capturing.watch()
@@ -99,7 +100,7 @@ class _Loop:
         )
 
     def _frame_event(self, shot: Shot, capturing: Capturing) -> Event:
-        said = self._processor.process(shot.picture)
+        said = self._processor.process(shot.picture, connection=shot.connection)
         return Event(
             kind="frame",
             number=next(self._numbers),

@@ -16,10 +16,11 @@ _COUNTED = {
     "unreadable": "Frames that came and could not be decoded",
     "errors": "Frames whose processing failed",
     "deadline_misses": "Frames whose verdict was not there in time",
-    "held": "Frames answered with the last verdict",
+    "held": "Frames answered with earlier verdicts",
     "bypassed": "Frames answered without purification",
     "black": "Black frames, not classified",
     "frozen": "Frozen frames, not classified",
+    "regions_outside": "Regions wholly outside their frame, not classified",
     "reconnects": "Attempts to open the source again",
 }
 

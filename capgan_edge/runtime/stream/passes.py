@@ -1,11 +1,10 @@
-"""Passes over the crops of one frame: purified or not, in this thread or, under a deadline, in one that may be late."""
+"""Passes over the crops of one frame, purified or not."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from capgan_edge.runtime.classifier import Classifier
 from capgan_edge.runtime.frames import fit_frames
 from capgan_edge.runtime.stream.box import Box
-from capgan_edge.runtime.stream.unpurified import raw_logits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +23,8 @@ class Finding:
     suspicion: float | None
     is_alarm: bool | None
     raw_index: int | None
+    purified_HWC: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    """In the graph's size; None where it was not asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +50,9 @@ class Found:
 class Passes:
     """Crops in, findings out. One pass at a time."""
 
-    def __init__(self, classifier: Classifier) -> None:
-        self._classifier = classifier
+    def __init__(self, classifier: Classifier, *, with_purified: bool = False) -> None:
+        """`with_purified` lets findings have the purified crop, where the purifier ran."""
+        self._classifier, self._with_purified = classifier, with_purified
 
     def purified(self, job: Job) -> Found:
         """Return the classifier's verdicts."""
@@ -65,7 +66,7 @@ class Passes:
         """Run what the loop will run once, so that no frame pays for first calls.
 
         Raises:
-            ArtifactError: `with_raw`, and the graph has no raw logits.
+            ArtifactError: `with_raw`, and the graph has no raw logits; or purified crops, and it gives none.
         """
         height, width = self._classifier.size_px
         black_NHWC = np.zeros((num_crops, height, width, 3), np.uint8)
@@ -88,53 +89,21 @@ class Passes:
         )
 
     def _purified_findings(self, batch_NHWC: NDArray[np.uint8]) -> list[Finding]:
+        purified: Sequence[NDArray[np.uint8] | None]
+        if self._with_purified:
+            verdicts, purified_NHWC = self._classifier.classify_with_purified(batch_NHWC)
+            purified = list(purified_NHWC)
+        else:
+            verdicts = self._classifier.classify(batch_NHWC)
+            purified = [None] * len(verdicts)
         return [
             Finding(index=verdict.index, score=verdict.score, suspicion=verdict.suspicion, is_alarm=verdict.is_alarm,
-                    raw_index=verdict.raw_index)
-            for verdict in self._classifier.classify(batch_NHWC)
+                    raw_index=verdict.raw_index, purified_HWC=purified_HWC)
+            for verdict, purified_HWC in zip(verdicts, purified, strict=True)
         ]  # fmt: skip
 
     def _raw_findings(self, batch_NHWC: NDArray[np.uint8]) -> list[Finding]:
-        findings: list[Finding] = []
-        for start in range(0, len(batch_NHWC), self._classifier.max_batch):
-            part_NHWC = batch_NHWC[start : start + self._classifier.max_batch]
-            logits_NK = raw_logits(self._classifier, part_NHWC).astype(np.float64)
-            weights_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
-            scores_N = weights_NK.max(axis=1) / weights_NK.sum(axis=1)
-            for index, score in zip(logits_NK.argmax(axis=1), scores_N, strict=True):
-                findings.append(
-                    Finding(index=int(index), score=float(score), suspicion=None, is_alarm=None, raw_index=int(index))
-                )
-        return findings
-
-
-class Background:
-    """One pass in a thread of its own: whoever waits for it may stop waiting."""
-
-    def __init__(self, work: Callable[[Job], Found], job: Job) -> None:
-        self.job = job
-        self._work = work
-        self._found: Found | None = None
-        self._error: Exception | None = None
-        self._is_done = threading.Event()
-        threading.Thread(target=self._run, name="inference", daemon=True).start()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Return whether the pass is done, after waiting for it no longer than this."""
-        return self._is_done.wait(max(0.0, timeout_s))
-
-    def result(self) -> Found:
-        """Return what a done pass found; what it raised is raised here."""
-        assert self._is_done.is_set()
-        if self._error is not None:
-            raise self._error
-        assert self._found is not None
-        return self._found
-
-    def _run(self) -> None:
-        try:
-            self._found = self._work(self.job)
-        except Exception as error:  # handed to the thread that asks for the result
-            self._error = error
-        finally:
-            self._is_done.set()
+        return [
+            Finding(index=raw.index, score=raw.score, suspicion=None, is_alarm=None, raw_index=raw.index)
+            for raw in self._classifier.classify_raw(batch_NHWC)
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -14,6 +15,14 @@ from capgan_edge.runtime.stream.box import Box, box_from
 from capgan_edge.runtime.stream.capture import Picture
 
 
+class DetectorError(InputError):
+    """A detector raised, or returned what are no boxes: it says nothing of the engine."""
+
+
+MAX_REGIONS = 256
+"""Of one frame: each is resized, classified and tracked, so that there must be an end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
     """A frame cut into rows and columns."""
@@ -24,16 +33,21 @@ class Grid:
     def __post_init__(self) -> None:
         if self.rows < 1 or self.columns < 1:
             raise ConfigError(f"a grid has at least 1 row and 1 column, got {self.rows} x {self.columns}; use whole")
+        if self.rows * self.columns > MAX_REGIONS:
+            raise ConfigError(
+                f"a grid has at most {MAX_REGIONS} cells, got {self.rows} x {self.columns}; take fewer rows or columns"
+            )
 
     def boxes(self, height: int, width: int) -> list[Box]:
-        """Return the cells, row by row; cells of a frame with fewer pixels than cells may be empty."""
+        """Return the cells, row by row; a frame with fewer pixels than cells has only those that have any."""
         edges_y = [height * row // self.rows for row in range(self.rows + 1)]
         edges_x = [width * column // self.columns for column in range(self.columns + 1)]
-        return [
+        cells = [
             Box(edges_x[column], edges_y[row], edges_x[column + 1], edges_y[row + 1])
             for row in range(self.rows)
             for column in range(self.columns)
         ]
+        return [cell for cell in cells if cell.area_px]
 
 
 Detector: TypeAlias = Callable[[NDArray[np.uint8]], Iterable[Any]]
@@ -49,6 +63,8 @@ class RegionFinder:
         """Raises ConfigError or InputError where `regions` is none of its kinds."""
         self.count_hint = 1
         """Regions of a frame, as far as that is known beforehand."""
+        self.num_outside = 0
+        """Regions so far that lay wholly outside their frame."""
         self._find: Callable[[Picture], Iterable[Any]]
         if isinstance(regions, str):
             self._find = self._named(regions)
@@ -60,24 +76,37 @@ class RegionFinder:
             detector = regions
             self._find = lambda picture: detector(picture.frame_HWC)
         else:
-            boxes = [box_from(region) for region in regions]
+            boxes = [box_from(region) for region in itertools.islice(regions, MAX_REGIONS + 1)]
+            if len(boxes) > MAX_REGIONS:
+                raise ConfigError(f"expected at most {MAX_REGIONS} boxes, got more; leave some out")
             if not boxes:
                 raise ConfigError("expected at least one box, got none; leave regions out for the whole frame")
             self._find = lambda picture: boxes
             self.count_hint = len(boxes)
 
     def boxes(self, picture: Picture) -> list[Box]:
-        """Return the boxes as far as they lie inside the frame; those that lie outside are left out.
+        """Return the boxes as far as they lie inside the frame; those wholly outside are left out and counted.
 
         Raises:
-            InputError: a detector returned something else than boxes.
+            DetectorError: a detector failed, or returned something else than boxes, or more than `MAX_REGIONS`.
         """
         height, width = picture.frame_HWC.shape[:2]
-        found = self._find(picture)
-        if not isinstance(found, Iterable):
-            raise InputError(f"expected boxes from the detector, got {type(found).__name__}; return a list, if empty")
-        clipped = [box_from(value).clipped(height, width) for value in found]
-        return [box for box in clipped if box.right > box.left and box.bottom > box.top]
+        clipped = [box.clipped(height, width) for box in self._found(picture)]
+        inside = [box for box in clipped if box.right > box.left and box.bottom > box.top]
+        self.num_outside += len(clipped) - len(inside)
+        return inside
+
+    def _found(self, picture: Picture) -> list[Box]:
+        try:
+            found = self._find(picture)
+            if not isinstance(found, Iterable):
+                raise InputError(f"expected boxes, got {type(found).__name__}; return a list, if empty")
+            values = list(itertools.islice(found, MAX_REGIONS + 1))  # it may be a generator without an end
+            if len(values) > MAX_REGIONS:
+                raise InputError(f"expected at most {MAX_REGIONS} boxes of a frame, got more; keep the best ones")
+            return [box_from(value) for value in values]
+        except Exception as error:  # someone else's code: whatever it raises, the loop does not end for it
+            raise DetectorError(f"the detector: {str(error) or type(error).__name__}") from error
 
     def _named(self, name: str) -> Callable[[Picture], Iterable[Any]]:
         if name not in ("whole", "source"):

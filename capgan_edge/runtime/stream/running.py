@@ -1,22 +1,18 @@
-"""`capgan-edge run`: the camera loop with its outputs, its signals and its exit codes."""
+"""`capgan-edge run`: the camera loop with its outputs and its exit codes."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import threading
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 
-import numpy as np
 from rich.console import Console
 
-from capgan_edge.errors import ArtifactError, ConfigError
+from capgan_edge.errors import ConfigError
 from capgan_edge.runtime.classifier import Classifier
-from capgan_edge.runtime.stream.annotation import Annotator, Purifier
+from capgan_edge.runtime.stream.annotation import Annotator
 from capgan_edge.runtime.stream.config import StreamConfig
 from capgan_edge.runtime.stream.event import Counts, Event
 from capgan_edge.runtime.stream.failure import OUTPUT_FAILED
@@ -25,6 +21,7 @@ from capgan_edge.runtime.stream.loop import stream_events
 from capgan_edge.runtime.stream.metrics import Metrics
 from capgan_edge.runtime.stream.regions import Regions
 from capgan_edge.runtime.stream.saving import SavedVideo
+from capgan_edge.runtime.stream.separate_files import refuse_shared_files
 from capgan_edge.runtime.stream.sink import Output
 from capgan_edge.runtime.stream.view import TerminalView
 from capgan_edge.runtime.stream.window import Window
@@ -48,19 +45,22 @@ class RunRequest:
     has_window: bool = False
 
 
-def run_loop(classifier: Classifier, request: RunRequest, screen: Console) -> tuple[int, Counts]:
-    """Run until the source ends or a signal asks to stop; return the exit code and what was counted.
+def run_loop(classifier: Classifier, request: RunRequest, screen: Console, stop: threading.Event) -> tuple[int, Counts]:
+    """Run until the source ends or `stop` is set; return the exit code and what was counted.
 
     Raises:
         ConfigError: the source, the regions or an output cannot be what they were asked to be.
-        RunnerFailedError, DeadlineMissedError: the loop could not or should not go on; outputs are finished first.
+        RunnerFailedError, DeadlineMissedError, SourceHungError, EngineHungError: the loop could not or should not go
+            on; outputs are finished first.
     """
-    stop = threading.Event()
     counts = Counts()
-    with stopping_on_signals(stop), contextlib.ExitStack() as stack:
-        events = stream_events(classifier, request.source, regions=request.regions, config=request.config, stop=stop)
+    if stop.is_set():  # while the engine was loaded: nothing was opened or written
+        return 0, counts
+    with contextlib.ExitStack() as stack:
+        config = _config_of(classifier, request, screen)
+        events = stream_events(classifier, request.source, regions=request.regions, config=config, stop=stop)
         stack.enter_context(contextlib.closing(events))
-        outputs, metrics = _opened(classifier, request, screen, stop)
+        outputs, metrics = _opened(request, screen, stop)
         stack.callback(_close, outputs, screen)
         for output in outputs:
             _show(metrics, output)
@@ -76,30 +76,6 @@ def run_loop(classifier: Classifier, request: RunRequest, screen: Console) -> tu
     return (OUTPUT_FAILED if any(output.state == "failed" for output in outputs) else 0), counts
 
 
-@contextlib.contextmanager
-def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Let the first SIGTERM or SIGINT set `stop`; a second one is what it was before: it ends the program at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        restore()
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        restore()
-
-
 def json_from_counts(classifier: Classifier, counts: Counts, code: int) -> str:
     """Return the whole run as one JSON object."""
     said = {"classifier": classifier.describe(), "counts": asdict(counts), "exit_code": code}
@@ -113,30 +89,26 @@ def line_from_counts(counts: Counts) -> str:
     )
 
 
-def _opened(
-    classifier: Classifier, request: RunRequest, screen: Console, stop: threading.Event
-) -> tuple[list[Output], Metrics | None]:
+def _opened(request: RunRequest, screen: Console, stop: threading.Event) -> tuple[list[Output], Metrics | None]:
     outputs: list[Output] = []
     try:
-        metrics = _add_outputs(outputs, classifier, request, screen, stop)
+        metrics = _add_outputs(outputs, request, screen, stop)
     except BaseException:
         _close(outputs, screen)
         raise
     return outputs, metrics
 
 
-def _add_outputs(
-    outputs: list[Output], classifier: Classifier, request: RunRequest, screen: Console, stop: threading.Event
-) -> Metrics | None:
+def _add_outputs(outputs: list[Output], request: RunRequest, screen: Console, stop: threading.Event) -> Metrics | None:
     metrics: Metrics | None = None
     if request.has_window or request.save is not None:
-        annotator = Annotator(_inset_purifier(classifier) if request.has_inset else None)
+        annotator = Annotator()
         if request.has_window:
             outputs.append(Output("the window", Window(annotator, stop)))
         if request.save is not None:
             outputs.append(Output("--save", SavedVideo(request.save, annotator, fps=request.save_fps)))
     if request.jsonl is not None:
-        outputs.append(Output("--jsonl", JsonLines(request.jsonl)))
+        outputs.append(Output("--jsonl", JsonLines(request.jsonl), is_stdout=request.jsonl == "-"))
     if request.metrics_port is not None:
         metrics = Metrics(request.metrics_port, request.metrics_host)
         outputs.append(Output("metrics", metrics))
@@ -146,14 +118,16 @@ def _add_outputs(
     return metrics
 
 
-def _inset_purifier(classifier: Classifier) -> Purifier | None:
-    """Return what purifies one crop, where the graph gives purified frames."""
-    height, width = classifier.size_px
-    try:
-        classifier.purify(np.zeros((height, width, 3), np.uint8))
-    except ArtifactError:
-        return None
-    return lambda crop_HWC: classifier.purify(crop_HWC)[0]
+def _config_of(classifier: Classifier, request: RunRequest, screen: Console) -> StreamConfig:
+    """Return the configuration, with purified crops where an inset is drawn and the graph gives them."""
+    is_drawn = request.has_inset and (request.has_window or request.save is not None)
+    gives_purified = "purified" in classifier.describe().get("outputs", ())
+    if is_drawn and not gives_purified:
+        screen.print(
+            "note: no inset is drawn, since the bundle gives no purified frames; export it with --with-purified, "
+            "or leave the inset out with --no-inset", markup=False, highlight=False, soft_wrap=True
+        )  # fmt: skip
+    return replace(request.config, with_purified=is_drawn and gives_purified)
 
 
 def _close(outputs: list[Output], screen: Console) -> None:
@@ -178,6 +152,11 @@ def _tell(event: Event, screen: Console, *, is_quiet: bool) -> None:
 
 
 def check_request(request: RunRequest, *, is_json: bool) -> None:
-    """Raises ConfigError where two things would be written to standard output."""
+    """Check what needs no engine, before one is loaded.
+
+    Raises:
+        ConfigError: two things would be written to standard output, or to one file, or over the source.
+    """
+    refuse_shared_files(request.source, save=request.save, jsonl=request.jsonl)
     if is_json and request.jsonl == "-":
         raise ConfigError("expected --json or --jsonl - on standard output, got both; write the lines to a file")

@@ -37,6 +37,8 @@ class SavedVideo:
             raise ConfigError(f"expected a video as {', '.join(_CODECS)}, got {path.name!r}; name it one of these")
         if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
             raise CapganError(f"expected a folder to write to at {path.parent}, got none; make it, or name another")
+        if path.exists() and not path.is_file():
+            raise CapganError(f"expected a file to write a video to, got {path}, which is none; name another")
         self._path, self._annotator, self._fps = path, annotator, fps
         self._free_bytes = free_bytes
         self._writer: Any = None

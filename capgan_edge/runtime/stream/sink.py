@@ -27,6 +27,8 @@ class Output:
 
     name: str
     sink: Sink
+    is_stdout: bool = False
+    """Where its reader goes, the program ends, as everywhere (`| head`)."""
     state: OutputState = "on"
     reason: str | None = None
     num_lost: int = 0
@@ -47,9 +49,9 @@ class Output:
     def _tried(self, action: Callable[[], None]) -> bool:
         try:
             action()
-        except BrokenPipeError:
-            raise  # the reader of standard output has gone: that ends the program, as everywhere
         except Exception as error:  # a full disk, a codec that gives up: whatever it is, the loop does not stop for it
+            if self.is_stdout and isinstance(error, BrokenPipeError):
+                raise
             self.state = "failed"
             self.reason = self.reason or " ".join(str(error).split()) or type(error).__name__
             return True

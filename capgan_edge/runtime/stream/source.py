@@ -12,6 +12,12 @@ from capgan_edge.errors import ConfigError
 
 SourceKind = Literal["camera", "file", "folder", "url", "pipeline", "demo"]
 _SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "tcp", "udp", "srt")
+_SECRETS = re.compile(
+    r"(?<=://)\S*(?=@)"  # a password may have any character, unescaped, so all up to the last @ goes
+    r"|(?i:(?<=[?&\s])(?:user-?pw|password|passwd|passw|pass|pwd|token|key)=[^&\s]+)"
+)
+_CAMERA = re.compile(r"/dev/(video\d+|v4l/.+)")
+"""A device that may be plugged in later, or again."""
 _KINDS = (
     "a camera's number, /dev/video0, a video file, a folder of images, an address (rtsp://, http://), "
     "a GStreamer pipeline (with ' ! '), demo, demo:attack or demo:alternate"
@@ -33,7 +39,7 @@ class SourceSpec:
     @property
     def shown(self) -> str:
         """The target without a password, for people and logs."""
-        return re.sub(r"(?<=://)[^/@\s]*@", "***@", self.target)
+        return _SECRETS.sub("***", self.target)
 
 
 def parse_source(source: int | str | Path) -> SourceSpec:
@@ -54,7 +60,7 @@ def parse_source(source: int | str | Path) -> SourceSpec:
     if "://" in text:
         return _address(text)
     path = Path(text)
-    if text.startswith("/dev/") and path.exists():
+    if _CAMERA.fullmatch(text) or (text.startswith("/dev/") and path.exists()):
         return SourceSpec("camera", text)
     if text and path.is_dir():
         return SourceSpec("folder", text)

@@ -74,7 +74,7 @@ def _footline(event: Event, outputs: Sequence[Output]) -> str:
     counts = event.counts
     said = {"frames": counts.frames, "dropped": counts.dropped, "errors": counts.errors,
             "deadline misses": counts.deadline_misses, "black": counts.black, "frozen": counts.frozen,
-            "reconnects": counts.reconnects}  # fmt: skip
+            "regions outside": counts.regions_outside, "reconnects": counts.reconnects}  # fmt: skip
     numbers = [f"{value} {name}" for name, value in said.items() if value or name in ("frames", "dropped")]
     failed = [f"{output.name} failed: {output.reason}" for output in outputs if output.state == "failed"]
     return " · ".join([*numbers, *failed])

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cameras import around, failing
 from footage import colours_of, write_video
 
 import capgan_edge
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.classifier import Classifier
+from capgan_edge.runtime.stream.event import Event
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +28,10 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("video") / "colours.mp4"
     write_video(path, colours_of("rrrrggggbbbb"))
     return path
+
+
+@pytest.fixture
+def events(classifier: Classifier, video: Path) -> list[Event]:
+    """All of the recording, with one frame that failed."""
+    broken, _ = around(classifier, failing(lambda number: number == 3))
+    return list(capgan_edge.stream(broken, video, every_frame=True))

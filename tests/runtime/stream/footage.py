@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import struct
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -34,6 +36,24 @@ def write_video(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float = 50
     for frame_HWC in frames:
         writer.write(np.ascontiguousarray(frame_HWC[..., ::-1]))
     writer.release()
+
+
+def write_mjpeg(path: Path, frames: Sequence[NDArray[np.uint8]], *, is_corrupt: Callable[[int], bool]) -> None:
+    """Write a video of JPEGs (.avi); the bytes of corrupt ones are zeros."""
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 50.0, (width, height))
+    assert writer.isOpened()
+    for frame_HWC in frames:
+        writer.write(np.ascontiguousarray(frame_HWC[..., ::-1]))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    chunks = list(re.finditer(rb"00dc(....)\xff\xd8", bytes(data), re.DOTALL))
+    assert len(chunks) == len(frames)
+    for number, chunk in enumerate(chunks):
+        if is_corrupt(number):
+            (num_bytes,) = struct.unpack("<I", chunk[1])
+            data[chunk.start() + 8 : chunk.start() + 8 + num_bytes] = bytes(num_bytes)
+    path.write_bytes(data)
 
 
 def jpeg(frame_HWC: NDArray[np.uint8]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from capgan_edge.errors import ConfigError, InputError
 from capgan_edge.runtime.stream.box import Box, box_from
 from capgan_edge.runtime.stream.capture import Picture
-from capgan_edge.runtime.stream.regions import Grid, RegionFinder, parse_regions
+from capgan_edge.runtime.stream.regions import MAX_REGIONS, DetectorError, Grid, RegionFinder, parse_regions
 
 _boxes = st.builds(
     lambda left, top, width, height: Box(left, top, left + width, top + height),
@@ -66,6 +67,46 @@ def test_a_grid_covers_each_pixel_once(rows: int, columns: int, height: int, wid
 def test_boxes_are_cut_at_the_edge_and_those_outside_left_out() -> None:
     finder = RegionFinder([(-10, -10, 20, 20), (60, 40, 100, 100), (100, 0, 120, 20)])
     assert finder.boxes(_picture()) == [Box(0, 0, 20, 20), Box(60, 40, 64, 48)]
+    assert finder.num_outside == 1
+    finder.boxes(_picture(20, 20))
+    assert finder.num_outside == 3
+
+
+def test_a_frame_with_fewer_pixels_than_cells_has_no_empty_cell() -> None:
+    boxes = RegionFinder(Grid(4, 4)).boxes(_picture(2, 3))
+    assert len(boxes) == 6
+    assert all(box.area_px == 1 for box in boxes)
+
+
+def test_there_is_an_end_to_regions() -> None:
+    box = (0, 0, 10, 10)
+    assert len(RegionFinder([box] * MAX_REGIONS).boxes(_picture())) == MAX_REGIONS
+    assert len(RegionFinder(lambda frame: [box] * MAX_REGIONS).boxes(_picture())) == MAX_REGIONS
+    with pytest.raises(ConfigError, match="at most 256 boxes"):
+        RegionFinder(itertools.repeat(box))  # type: ignore[arg-type]  # any iterable is taken
+    with pytest.raises(DetectorError, match="at most 256 boxes of a frame"):
+        RegionFinder(lambda frame: itertools.repeat(box)).boxes(_picture())
+    with pytest.raises(ConfigError, match="at most 256 cells"):
+        Grid(16, 17)
+    assert len(RegionFinder(Grid(16, 16)).boxes(_picture())) == MAX_REGIONS
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyError("boxes"), StopIteration()])
+def test_whatever_a_detector_raises_is_the_detectors_error(error: Exception) -> None:
+    def detector(frame_HWC: Any) -> Any:
+        raise error
+
+    with pytest.raises(DetectorError, match=r"^the detector: "):
+        RegionFinder(detector).boxes(_picture())
+
+
+def test_a_detector_that_fails_while_it_yields_is_the_detectors_error() -> None:
+    def detector(frame_HWC: Any) -> Any:
+        yield (0, 0, 10, 10)
+        raise RuntimeError("half way")
+
+    with pytest.raises(DetectorError, match="the detector: half way"):
+        RegionFinder(detector).boxes(_picture())
 
 
 def test_a_detector_sees_the_frame_and_may_find_nothing() -> None:
@@ -81,7 +122,7 @@ def test_a_detector_sees_the_frame_and_may_find_nothing() -> None:
 
 @pytest.mark.parametrize("found", [None, 3, [(1, 2)], ["abcd"]])
 def test_what_a_detector_returns_is_checked(found: Any) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(DetectorError, match=r"^the detector: "):
         RegionFinder(lambda frame: found).boxes(_picture())
 
 

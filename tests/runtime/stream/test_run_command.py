@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from footage import LABEL_OF, colours_of, write_video
+from programs import rows_of, started
 
 from capgan_edge.cli import GROUP, main
 from capgan_edge.runtime.bundle import Bundle, write_bundle
@@ -20,26 +20,6 @@ from capgan_edge.runtime.card import SuspicionThreshold
 from capgan_edge.runtime.growth import grow_bundle, locked
 
 STREAM = [EntryPoint("stream", "capgan_edge.runtime.stream.command:app", GROUP)]
-CODE = """
-import resource, signal, sys
-from importlib.metadata import EntryPoint
-from capgan_edge.cli import GROUP, main
-limit = int(sys.argv.pop(1))
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-if limit:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-sys.exit(main(parts=[EntryPoint("stream", "capgan_edge.runtime.stream.command:app", GROUP)]))
-"""
-
-
-def _started(*arguments: str | Path, limit_bytes: int = 0) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-W", "error", "-c", CODE, str(limit_bytes), "run", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def _rows(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def test_a_file_runs_to_its_end_with_all_outputs(
@@ -53,10 +33,59 @@ def test_a_file_runs_to_its_end_with_all_outputs(
     said = json.loads(out)
     assert (said["counts"]["frames"], said["exit_code"]) == (12, 0)
     assert said["classifier"]["precision"] == "fp32"
-    labels = [row["verdicts"][0]["label"] for row in _rows(lines.read_text()) if row["kind"] == "frame"]
+    labels = [row["verdicts"][0]["label"] for row in rows_of(lines.read_text()) if row["kind"] == "frame"]
     assert labels == [LABEL_OF[letter] for letter in "rrrrggggbbbb"]
-    assert saved.stat().st_size > 0
+    capture = cv2.VideoCapture(str(saved))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 12
+    capture.release()
     assert "metrics at http://127.0.0.1:" in err
+
+
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_the_inset_is_drawn_where_the_bundle_gives_it_and_it_is_wanted(
+    is_drawn: bool, shared_bundle: Bundle, video: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "out.avi"
+    arguments = ["run", str(shared_bundle.path), "--source", str(video), "--every-frame", "--save", str(saved)]
+    assert main([*arguments, "--inset" if is_drawn else "--no-inset"], STREAM) == 0
+    pictures = []
+    for path in (video, saved):
+        capture = cv2.VideoCapture(str(path))
+        pictures.append(capture.read()[1].astype(int))
+        capture.release()
+    came, drawn = (picture_HWC[2:10, 2:10].mean(axis=(0, 1)) for picture_HWC in pictures)
+    off_purified, off_plain = (np.abs(drawn - colour).sum() for colour in (255 - came, came))
+    assert (off_purified < off_plain) == is_drawn, "the tiny purifier inverts"
+
+
+def test_a_bundle_that_gives_no_purified_frames_is_told_where_an_inset_is_wanted(
+    video: Path, tmp_path: Path, make_model: Any, make_manifest: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("logits", "suspicion")
+    manifest = make_manifest(outputs=[output for output in make_manifest().outputs if output.name in given])
+    plain = write_bundle(tmp_path / "plain", manifest, {"model.fp32.onnx": make_model(outputs=given)})
+    arguments = ["run", str(plain.path), "--source", str(video), "--every-frame", "--backend", "cpu"]
+    said = []
+    for options in (["--save", "out.avi"], ["--save", "out.avi", "--no-inset"], []):
+        places = [str(tmp_path / option) if option == "out.avi" else option for option in options]
+        assert main([*arguments, *places], STREAM) == 0
+        said.append("no inset is drawn, since the bundle gives no purified frames" in capsys.readouterr().err)
+    assert said == [True, False, False]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_bundle_is_loaded_is_exit_0_and_nothing_is_opened(
+    number: signal.Signals, shared_bundle: Bundle, video: Path, tmp_path: Path
+) -> None:
+    saved, lines = tmp_path / "out.mp4", tmp_path / "lines"
+    run = started(shared_bundle.path, "--source", video, "--loop", "--save", saved, "--jsonl", lines,
+                  signal_at_load=number)  # fmt: skip
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 0, err
+    assert "no frames" in err
+    assert "source" not in err
+    assert not saved.exists()
+    assert not lines.exists()
 
 
 def test_lines_on_standard_output_are_nothing_but_lines(
@@ -65,7 +94,7 @@ def test_lines_on_standard_output_are_nothing_but_lines(
     arguments = ["run", str(shared_bundle.path), "--source", str(video), "--every-frame", "--jsonl", "-"]
     assert main([*arguments, "--regions", "grid:1x2"], STREAM) == 0
     out, err = capsys.readouterr()
-    assert {len(row["verdicts"]) for row in _rows(out) if row["kind"] == "frame"} == {2}
+    assert {len(row["verdicts"]) for row in rows_of(out) if row["kind"] == "frame"} == {2}
     assert "source ended: its 12 frames are over" in err
     assert "note: " in err  # the bundle has no card
     assert main([*arguments, "--json"], STREAM) == 1
@@ -83,7 +112,7 @@ def test_the_threshold_of_the_artifact_raises_alarms(
         grow_bundle(bundle, bundle.manifest.model_copy(update={"thresholds": (threshold,)}), {})
     arguments = ["run", str(bundle_path), "--source", str(video), "--every-frame", "--jsonl", "-", "--backend", "cpu"]
     assert main(arguments, STREAM) == 0
-    rows = [row for row in _rows(capsys.readouterr().out) if row["kind"] == "frame"]
+    rows = [row for row in rows_of(capsys.readouterr().out) if row["kind"] == "frame"]
     assert {row["is_alarm"] for row in rows} == {True}
     assert main([*arguments, "--require-card"], STREAM) == 1
 
@@ -98,17 +127,22 @@ def test_the_threshold_of_the_artifact_raises_alarms(
         (["--source", "VIDEO", "--save", "out.gif"], "expected a video as"),
         (["--source", "VIDEO", "--jsonl", "none/lines"], "expected to write JSON lines"),
         (["--source", "VIDEO", "--stall-s", "60"], "stalls before it is lost"),
+        (["--source", "VIDEO", "--save", "VIDEO"], "for --source and for --save"),
+        (["--source", "VIDEO", "--jsonl", "VIDEO"], "for --source and for --jsonl"),
+        (["--source", "VIDEO", "--hang-s", "0"], "hang_s is a number of seconds"),
         (["--source", "rtsp://host/x", "--every-frame"], "does not wait"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_exit_1(
     options: list[str], message: str, shared_bundle: Bundle, video: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = video.read_bytes()
     arguments = [str(video) if option == "VIDEO" else option for option in options]
     assert main(["run", str(shared_bundle.path), *arguments], STREAM) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert message in errors[0]
+    assert video.read_bytes() == before
 
 
 def test_a_graph_that_keeps_failing_is_exit_3(
@@ -131,11 +165,11 @@ def test_a_disk_that_takes_no_more_is_told_while_the_loop_goes_on_and_is_exit_5(
 ) -> None:
     path = tmp_path / "long.mp4"
     write_video(path, colours_of("rgb" * 40, (240, 320)))
-    run = _started(shared_bundle.path, "--source", path, "--every-frame", "--save", tmp_path / "out.avi",
+    run = started(shared_bundle.path, "--source", path, "--every-frame", "--save", tmp_path / "out.avi",
                    "--jsonl", "-", limit_bytes=200_000)  # fmt: skip
     out, err = run.communicate(timeout=60)
     assert run.returncode == 5, err
-    rows = _rows(out)
+    rows = rows_of(out)
     assert (rows[-1]["source_state"], rows[-1]["counts"]["frames"]) == ("ended", 120)
     assert "--save failed" in err
     assert "Traceback" not in err
@@ -146,7 +180,7 @@ def test_a_signal_drains_and_exits_0(
     number: signal.Signals, shared_bundle: Bundle, video: Path, tmp_path: Path
 ) -> None:
     saved = tmp_path / "out.mp4"
-    run = _started(shared_bundle.path, "--source", video, "--loop", "--jsonl", "-", "--save", saved)
+    run = started(shared_bundle.path, "--source", video, "--loop", "--jsonl", "-", "--save", saved)
     assert run.stdout is not None
     lines: list[str] = []
     while sum('"kind": "frame"' in line for line in lines) < 5:
@@ -155,18 +189,16 @@ def test_a_signal_drains_and_exits_0(
     run.send_signal(number)
     out, err = run.communicate(timeout=60)
     assert run.returncode == 0, err
-    rows = [*_rows("".join(lines)), *_rows(out)]  # also the last line is whole
+    rows = [*rows_of("".join(lines)), *rows_of(out)]  # also the last line is whole
     assert [row["number"] for row in rows] == list(range(len(rows)))
     assert "Traceback" not in err
-    import cv2
-
     capture = cv2.VideoCapture(str(saved))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == sum(row["kind"] == "frame" for row in rows)
     capture.release()
 
 
 def test_a_reader_that_goes_away_ends_the_program_quietly(shared_bundle: Bundle, video: Path) -> None:
-    run = _started(shared_bundle.path, "--source", video, "--loop", "--jsonl", "-")
+    run = started(shared_bundle.path, "--source", video, "--loop", "--jsonl", "-")
     assert run.stdout is not None
     run.stdout.readline()
     run.stdout.close()

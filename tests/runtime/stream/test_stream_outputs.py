@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import io
-import json
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from cameras import around, failing
-from footage import coloured
+from cameras import around
 from rich.console import Console
+from watching import made_event
 
 import capgan_edge
 from capgan_edge.errors import CapganError, ConfigError
 from capgan_edge.runtime.classifier import Classifier
-from capgan_edge.runtime.stream.annotation import Annotator
-from capgan_edge.runtime.stream.box import Box
-from capgan_edge.runtime.stream.event import Event, RegionVerdict
+from capgan_edge.runtime.stream.annotation import Annotator, caption_of
+from capgan_edge.runtime.stream.event import Counts, Event
 from capgan_edge.runtime.stream.json_lines import JsonLines
 from capgan_edge.runtime.stream.metrics import Metrics
 from capgan_edge.runtime.stream.saving import SavedVideo
 from capgan_edge.runtime.stream.sink import Output
 from capgan_edge.runtime.stream.view import TerminalView
 from capgan_edge.runtime.stream.window import Window, has_gui
-
-
-@pytest.fixture
-def events(classifier: Classifier, video: Path) -> list[Event]:
-    """All of the recording, with one frame that failed."""
-    broken, _ = around(classifier, failing(lambda number: number == 3))
-    return list(capgan_edge.stream(broken, video, every_frame=True))
-
-
-def _event(*, suspicion: float = 0.5, is_alarm: bool | None = None, size_px: tuple[int, int] = (96, 128)) -> Event:
-    verdict = RegionVerdict(box=Box(40, 30, 100, 80), track_id=3, index=0, label="stöp", score=0.93, raw_label="go",
-                            suspicion=suspicion, is_alarm=is_alarm, voted_label="stöp", vote_share=1.0)  # fmt: skip
-    return Event(kind="frame", number=0, source_state="live", frame_number=0, captured_s=1.0, age_ms=12.0, health="ok",
-                 purifier_state="active", verdicts=(verdict,), suspicion=suspicion, is_alarm=is_alarm,
-                 frame_HWC=coloured("b", size_px=size_px))  # fmt: skip
 
 
 def _frames_in(path: Path) -> list[np.ndarray]:
@@ -54,7 +38,7 @@ def _frames_in(path: Path) -> list[np.ndarray]:
 
 
 def test_drawing_leaves_the_events_own_frame_alone_and_shows_the_box(classifier: Classifier) -> None:
-    event = _event()
+    event = made_event()
     assert event.frame_HWC is not None
     before = event.frame_HWC.copy()
     picture = Annotator().draw(event)
@@ -66,26 +50,50 @@ def test_drawing_leaves_the_events_own_frame_alone_and_shows_the_box(classifier:
 def test_the_suspicion_bar_is_as_long_as_the_suspicion() -> None:
     widths = []
     for suspicion in (0.25, 0.75):
-        row = Annotator().draw(_event(suspicion=suspicion))[77, 42:98]
+        row = Annotator().draw(made_event(suspicion=suspicion))[77, 42:98]
         widths.append(int((row[:, 0] > 150).sum()))
     assert widths == [pytest.approx(13, abs=2), pytest.approx(43, abs=2)]
 
 
 def test_an_alarm_has_a_colour_of_its_own() -> None:
-    calm, alarm = (Annotator().draw(_event(is_alarm=is_alarm))[50, 40] for is_alarm in (False, True))
+    calm, alarm = (Annotator().draw(made_event(is_alarm=is_alarm))[50, 40] for is_alarm in (False, True))
     assert alarm[0] > alarm[1]
     assert calm[1] > calm[0]
 
 
-def test_the_inset_is_the_purified_crop_of_what_is_suspected_most(classifier: Classifier) -> None:
-    event = _event()
-    picture = Annotator(lambda crop_HWC: classifier.purify(crop_HWC)[0]).draw(event)
+def test_a_score_stands_beside_its_own_class_and_the_vote_beside_it_where_it_differs() -> None:
+    (verdict,) = made_event().verdicts
+    assert caption_of(verdict) == "#3 stöp 0.93 (unpurified: go)"
+    outvoted = replace(verdict, voted_label="yield", vote_share=0.8, raw_label="stöp")
+    assert caption_of(outvoted) == "#3 stöp 0.93 (vote: yield 80%)"
+    assert caption_of(replace(verdict, raw_label=None)) == "#3 stöp 0.93"
+
+
+def test_the_inset_is_the_purified_crop_of_what_is_suspected_most(classifier: Classifier, video: Path) -> None:
+    watched, runner = around(classifier, lambda number: None)
+    events = capgan_edge.stream(watched, video, every_frame=True, with_purified=True,
+                                regions=[(0, 0, 32, 48), (32, 0, 64, 48)])  # fmt: skip
+    frames = [event for event in events if event.kind == "frame"]
+    assert runner.batches == [2] * (1 + len(frames)), "the warm-up, and one pass a frame"
+    for event in frames:
+        assert event.frame_HWC is not None
+        assert event.purified_HWC is not None
+        box = max(event.verdicts, key=lambda verdict: verdict.suspicion or 0.0).box
+        crop_HWC = event.frame_HWC[box.top : box.bottom, box.left : box.right]
+        assert (event.purified_HWC == classifier.purify(crop_HWC)[0]).all()
+        picture = Annotator().draw(event)
+        assert np.abs(picture[6, 6].astype(int) - event.purified_HWC[4, 4]).max() <= 3
+        assert "purified_HWC" not in event.as_json()
+
+
+def test_without_an_inset_nothing_is_copied_or_drawn(classifier: Classifier, video: Path) -> None:
+    event = next(event for event in capgan_edge.stream(classifier, video, every_frame=True) if event.kind == "frame")
     assert event.frame_HWC is not None
-    inverted = 255 - event.frame_HWC[50, 70].astype(int)  # the tiny purifier inverts
-    assert np.abs(picture[12, 12].astype(int) - inverted).max() <= 3
+    assert event.purified_HWC is None
+    assert (Annotator().draw(event)[6, 6] == event.frame_HWC[6, 6]).all()
 
 
-def test_a_saved_video_has_a_frame_for_each_frames_event(
+def test_a_saved_video_has_a_frame_for_each_framesmade_event(
     classifier: Classifier, events: list[Event], tmp_path: Path
 ) -> None:
     saved = SavedVideo(tmp_path / "out.mp4", Annotator())
@@ -100,7 +108,7 @@ def test_a_saved_video_has_a_frame_for_each_frames_event(
 def test_a_source_that_changes_its_size_is_fitted_into_the_same_video(tmp_path: Path) -> None:
     saved = SavedVideo(tmp_path / "out.avi", Annotator())
     for size_px in ((96, 128), (96, 128), (200, 128), (97, 129), (40, 300)):
-        saved.write(_event(size_px=size_px))
+        saved.write(made_event(size_px=size_px))
     saved.close()
     assert [frame.shape for frame in _frames_in(tmp_path / "out.avi")] == [(96, 128, 3)] * 5
 
@@ -115,7 +123,7 @@ def test_a_disk_that_fills_stops_the_saving_while_the_video_can_still_be_finishe
     free = iter([1 << 40] * 5 + [1 << 20] * 9)
     path = tmp_path / "out.mp4"
     output = Output("--save", SavedVideo(path, Annotator(), free_bytes=lambda folder: next(free)))
-    assert [output.write(_event()) for _ in range(7)] == [False] * 4 + [True] + [False] * 2
+    assert [output.write(made_event()) for _ in range(7)] == [False] * 4 + [True] + [False] * 2
     assert (output.state, output.num_lost) == ("failed", 2)
     assert "free some space" in (output.reason or "")
     assert output.close() is False
@@ -125,31 +133,6 @@ def test_a_disk_that_fills_stops_the_saving_while_the_video_can_still_be_finishe
 def test_a_disk_that_is_full_already_is_told_before_the_loop_begins(tmp_path: Path) -> None:
     with pytest.raises(CapganError, match="32 MiB free"):
         SavedVideo(tmp_path / "out.mp4", Annotator(), free_bytes=lambda folder: 100)
-
-
-def test_json_lines_are_one_object_an_event_with_the_same_keys(events: list[Event], tmp_path: Path) -> None:
-    lines = JsonLines(str(tmp_path / "events.jsonl"))
-    for event in events:
-        lines.write(event)
-    lines.close()
-    rows = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
-    assert len(rows) == len(events)
-    assert {tuple(row) for row in rows} == {tuple(rows[0])}
-    assert {row["schema"] for row in rows} == {1}
-    frame = next(row for row in rows if row["verdicts"])
-    assert frame["verdicts"][0]["box"] == {"left": 0, "top": 0, "right": 64, "bottom": 48}
-    assert set(frame["latency"]) == {"capture_ms", "resize_ms", "inference_ms", "post_ms"}
-    assert "frame_HWC" not in frame
-    assert [row["error"] for row in rows if row["error"]] == ["the engine failed in call 3"]
-
-
-def test_a_full_disk_under_json_lines_is_an_output_that_failed() -> None:
-    output = Output("--jsonl", JsonLines("/dev/full"))
-    assert output.write(_event()) is True
-    assert "No space left" in (output.reason or "")
-    assert output.write(_event()) is False
-    output.close()
-    assert (output.state, output.num_lost) == ("failed", 1)
 
 
 @pytest.fixture
@@ -185,8 +168,19 @@ def test_metrics_say_what_the_events_said(events: list[Event], metrics: Metrics)
     assert said["capgan_frame_age_seconds_sum"] == pytest.approx(ages)
 
 
+def test_held_frames_and_regions_outside_are_metrics(metrics: Metrics) -> None:
+    for held, outside in ((1, 2), (1, 4), (3, 4)):
+        counts = Counts(frames=held, held=held, deadline_misses=held + 1, regions_outside=outside)
+        metrics.write(replace(made_event(), purifier_state="held", counts=counts))
+    said = _scraped(metrics)
+    assert said["capgan_held_total"] == 3
+    assert said["capgan_deadline_misses_total"] == 4
+    assert said["capgan_regions_outside_total"] == 4
+    assert said["capgan_suspicion_count"] == 0, "what is held was counted when it was found"
+
+
 def test_two_loops_have_metrics_of_their_own_and_a_port_is_taken_once(metrics: Metrics) -> None:
-    metrics.write(_event(is_alarm=True))
+    metrics.write(made_event(is_alarm=True))
     other = Metrics(0)
     try:
         assert _scraped(other)["capgan_alarms_total"] == 0
@@ -202,7 +196,7 @@ def test_the_view_shows_verdicts_states_and_outputs_that_failed() -> None:
     console = Console(file=screen, force_terminal=True, width=160)
     failed = Output("--save", JsonLines("/dev/full"), state="failed", reason="disk full")
     view = TerminalView(console, [failed])
-    view.write(_event(is_alarm=True))
+    view.write(made_event(is_alarm=True))
     view.close()
     failed.close()
     said = screen.getvalue()

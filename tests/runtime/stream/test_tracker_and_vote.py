@@ -43,6 +43,36 @@ def test_the_better_overlap_wins_a_track() -> None:
     assert tracker.update([Box(8, 0, 28, 20), Box(1, 0, 21, 20)]) == [1, 0]
 
 
+def test_equal_boxes_keep_their_ids_in_order() -> None:
+    tracker = Tracker()
+    box = Box(0, 0, 10, 10)
+    assert [tracker.update([box] * 4) for _ in range(5)] == [[0, 1, 2, 3]] * 5
+
+
+def test_what_is_forgotten_never_returns() -> None:
+    tracker = Tracker()
+    box = Box(0, 0, 20, 20)
+    assert tracker.update([box]) == [0]
+    tracker.forget()
+    assert tracker.live_ids == frozenset()
+    assert tracker.update([box]) == [1]
+
+
+@given(st.lists(_boxes, min_size=1, max_size=6), st.lists(_boxes, min_size=1, max_size=6))
+def test_a_box_takes_a_track_where_and_only_where_one_that_is_free_overlaps_it_enough(
+    before: list[Box], after: list[Box]
+) -> None:
+    tracker = Tracker()
+    known = dict(zip(tracker.update(before), before, strict=True))
+    ids = tracker.update(after)
+    for track_id, box in zip(ids, after, strict=True):
+        if track_id in known:
+            assert box.overlap(known[track_id]) >= 0.3
+        else:
+            free = [other for other_id, other in known.items() if other_id not in ids]
+            assert all(box.overlap(other) < 0.3 for other in free)
+
+
 @given(st.lists(st.lists(_boxes, max_size=5), max_size=12))
 def test_boxes_of_a_frame_never_share_an_id_and_an_id_that_is_gone_never_returns(frames: list[list[Box]]) -> None:
     tracker = Tracker()

@@ -51,11 +51,17 @@ def _parted(held: Sequence[T], epsilons: Sequence[float | None], main: float | N
     return [each for each, is_first in pairs if is_first], [each for each, is_first in pairs if not is_first]
 
 
-def _card(main: Sequence[T], others: Sequence[T], draw: Callable[[Sequence[T]], str]) -> str:
-    """Return the main rows, and the others to unfold."""
+def _card(
+    main: Sequence[T], others: Sequence[T], draw: Callable[[Sequence[T]], str], *, noun: str = "row",
+    quiet: Sequence[T] = (), why_quiet: str = "",
+) -> str:  # fmt: skip
+    """Return the main rows, and to unfold the quiet ones, of which `why_quiet` says what they are, and the others."""
     shown = draw(main) if main else ""
+    if quiet:
+        shown += folded(f"{why_quiet}: {words.plural(len(quiet), noun)}", draw(quiet), is_open=not main)
     if others:
-        shown += folded(f"Other budgets: {words.plural(len(others), 'row')}", draw(others), is_open=not main)
+        is_first = not main and not quiet
+        shown += folded(f"Other budgets: {words.plural(len(others), noun)}", draw(others), is_open=is_first)
     return f'<div class="card">{shown}</div>'
 
 
@@ -80,7 +86,10 @@ def flips(record: RobustnessRecord) -> str:
         body = absent("No two systems were compared: it takes a reference and another precision of the same bundle.")
         return section("flips", "Flips between precisions", lead, body)
     main, others = _parted(record.flips, [each.epsilon for each in record.flips], main_epsilon(record))
-    return section("flips", "Flips between precisions", lead, _card(main, others, _flips))
+    loud = [each for each in main if each.num_flipped]
+    quiet = [each for each in main if not each.num_flipped]
+    body = _card(loud, others, _flips, quiet=quiet, why_quiet="No label flips")
+    return section("flips", "Flips between precisions", lead, body)
 
 
 def _flips(held: Sequence[Flips]) -> str:
@@ -121,7 +130,9 @@ def detector(record: RobustnessRecord) -> str:
     held.sort(key=lambda cell: cell.scenario != _STEALTHY)
     main, others = _parted(held, [None if cell.scenario == _STEALTHY else cell.epsilon for cell in held],
                            main_epsilon(record))  # fmt: skip
-    shown = _card(main, others, _detections)
+    aimed = [cell for cell in main if cell.scenario == _STEALTHY]
+    blind = [cell for cell in main if cell.scenario != _STEALTHY]
+    shown = _card(aimed, others, _detections, noun="attack", quiet=blind, why_quiet="Not aimed at the detector")
     if all(cell.scenario != _STEALTHY for cell in held):
         shown = (
             '<div class="banner note"><strong>The detector itself was not attacked.</strong> A detector that is not '

@@ -14,6 +14,7 @@ LOOK = (
 @media(prefers-color-scheme:dark){{:root{{{_DARK}}}}}
 {_STYLES}"""
     + """
+main{max-width:1240px}header>p,section>p,.threat>p{max-width:46rem}
 h1{overflow-wrap:anywhere}
 h3{font-size:1.08rem;margin:30px 0 4px;overflow-wrap:anywhere}
 h4{font-size:.98rem;margin:0 0 10px;display:flex;justify-content:space-between;gap:8px;align-items:baseline}
