@@ -1,4 +1,4 @@
-"""Write README's tables, docs/precision.md and docs/results.md, from the packages' cards and the newest records.
+"""Write README's tables, docs/precision.md, results.md and endurance.md, from the packages' cards and newest records.
 
 python -m capgan_benchmarks.readme
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from capgan_benchmarks.endurance.tables import endurance_page, faults_table
 from capgan_benchmarks.precision_table import full_table, newest_record, short_table
 from capgan_benchmarks.records import ROOT
 from capgan_benchmarks.robustness_table import readme_table, results_page
@@ -15,9 +16,11 @@ from capgan_edge.errors import DataError
 from capgan_edge.files import write_atomic
 
 README, PRECISION, RESULTS = ROOT / "README.md", ROOT / "docs" / "precision.md", ROOT / "docs" / "results.md"
+ENDURANCE = ROOT / "docs" / "endurance.md"
 BEGIN, END = "<!-- figures:", "<!-- end of figures -->"
 BEGIN_PRECISION, END_PRECISION = "<!-- precisions:", "<!-- end of precisions -->"
 BEGIN_THREATS, END_THREATS = "<!-- threats:", "<!-- end of threats -->"
+BEGIN_FAULTS, END_FAULTS = "<!-- faults:", "<!-- end of faults -->"
 ARTIFACT = "purified, model.fp32.onnx, 8-bit frames"
 VICTIM = "bare classifier, raw_logits of model.fp32.onnx, 8-bit frames"
 
@@ -38,6 +41,7 @@ def with_tables(text: str) -> str:
     """Return README's text with the tables between their markers."""
     text = _between(text, BEGIN, END, table())
     text = _between(text, BEGIN_THREATS, END_THREATS, readme_table())
+    text = _between(text, BEGIN_FAULTS, END_FAULTS, faults_table())
     record = newest_record()
     return _between(text, BEGIN_PRECISION, END_PRECISION, f"{_origin(record)}.\n\n{short_table(record)}")
 
@@ -89,3 +93,4 @@ if __name__ == "__main__":
     write_atomic(README, with_tables(README.read_text()).encode())
     write_atomic(PRECISION, precision_page().encode())
     write_atomic(RESULTS, results_page().encode())
+    write_atomic(ENDURANCE, endurance_page().encode())

@@ -82,7 +82,9 @@ ours for six, of which three are of the whole loss; our CIFAR-10 is re-encoded a
 less often to begin with, which is an upper bound to everything behind it. A purifier that was trained briefly changes
 clean images less. End to end the paper's figures fall with every step that the attack is given and had not converged
 (6.58 % at 40 steps): the gradient of our small purifier, BatchNorm and no reflection, is easier to follow, and the
-same attack is at the bottom sooner. Square is compared at 5000 queries; the paper does not say how many it had."""
+same attack is at the bottom sooner. Under `bpda` PGD leaves ours right more often than no attack at all: an attack that
+helps is a weak one, and says nothing for the defence; its steps take the gradient of f at T(x) for that at x, and T
+was trained to undo just such steps. Square is compared at 5000 queries; the paper does not say how many it had."""
 
 
 def _paper_table() -> str:

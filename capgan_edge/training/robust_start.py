@@ -45,7 +45,16 @@ def robust_config(settings: Sequence[str], **given: Any) -> RobustConfig:
             free = ", ".join(sorted(hints.keys() - given.keys()))
             raise ConfigError(f"expected --set NAME=VALUE with a name among {free}, got {text!r:.60}")
         values[name] = _value(name, value, hints[name])
-    return RobustConfig(**values)
+    return RobustConfig(**_with_small_crops(values))
+
+
+def _with_small_crops(values: dict[str, Any]) -> dict[str, Any]:
+    """Let another number of epochs of the head have as large a share on small crops as the default."""
+    usual = RobustConfig()
+    if "head_epochs" not in values or "head_small_crop_epochs" in values:
+        return values
+    share = usual.head_small_crop_epochs / usual.head_epochs
+    return values | {"head_small_crop_epochs": int(share * max(0, values["head_epochs"]))}
 
 
 def start_robust(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from capgan_benchmarks.readme import PRECISION, README, RESULTS, precision_page, with_tables
+from capgan_benchmarks.endurance.tables import endurance_page
+from capgan_benchmarks.readme import ENDURANCE, PRECISION, README, RESULTS, precision_page, with_tables
 from capgan_benchmarks.robustness_table import results_page
 from capgan_edge.errors import DataError
 
@@ -20,6 +21,10 @@ def test_the_page_of_precisions_is_the_one_that_the_command_writes() -> None:
 
 def test_the_page_of_results_is_the_one_that_the_command_writes() -> None:
     assert RESULTS.read_text() == results_page(), "run python -m capgan_benchmarks.readme"
+
+
+def test_the_page_of_endurance_is_the_one_that_the_command_writes() -> None:
+    assert ENDURANCE.read_text() == endurance_page(), "run python -m capgan_benchmarks.readme"
 
 
 def test_missing_markers_are_an_error() -> None:

@@ -51,6 +51,8 @@ def test_every_kind_of_setting_is_read_from_its_text() -> None:
     assert (config.beta, config.has_cutmix, config.max_gradient_norm) == (2.0, True, None)
     assert (config.attack, config.head_epochs, config.ema_decay, config.batch_size) == ("pgd-7", 20, 0.0, 64)
     assert type(config.beta) is type(config.ema_decay) is float
+    assert config.head_small_crop_epochs == 15  # the share that the default has
+    assert robust_config(["head_epochs=9", "head_small_crop_epochs=9"], batch_size=2).head_small_crop_epochs == 9
 
 
 @pytest.mark.parametrize(

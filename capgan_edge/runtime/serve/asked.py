@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from capgan_edge.runtime.serve.loaded import TensorSpec
 from capgan_edge.runtime.serve.refusals import Refusal
 
+_MAX_DEPTH = 4
+"""Of lists in lists: frames, rows, places, channels."""
+_STEP = 1 << 16
+"""Numbers that are read at once: between two steps, another thread has its turn."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
@@ -60,14 +65,22 @@ def _frames(tensor: InferInput, spec: TensorSpec) -> NDArray[np.uint8]:
 
 def _pixels(data: list[Any]) -> NDArray[np.uint8]:
     """Return whole numbers in [0, 255] from a flat or nested list; a text or a float is never taken for one."""
-    kinds = set(map(type, data))
-    while kinds == {list}:
+    for _ in range(_MAX_DEPTH - 1):
+        if not data or any(type(item) is not list for item in data):
+            break
         data = list(chain.from_iterable(data))
-        kinds = set(map(type, data))
+    if not data:
+        raise ValueError("there is an empty list among them")
+    return np.frombuffer(
+        b"".join(_bytes(data[start : start + _STEP]) for start in range(0, len(data), _STEP)), np.uint8
+    )
+
+
+def _bytes(data: list[Any]) -> bytes:
+    kinds = set(map(type, data))
     if kinds != {int}:
-        names = ", ".join(sorted(kind.__name__ for kind in kinds)) or "an empty list"
-        raise ValueError(f"there is {names} among them")
-    return np.frombuffer(bytes(data), np.uint8)
+        raise ValueError(f"there is {', '.join(sorted(kind.__name__ for kind in kinds))} among them")
+    return bytes(data)
 
 
 def _outputs(request: InferRequest, known: list[str]) -> tuple[RequestedOutput, ...]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+import orjson
 from kserve import ModelRepository
 from kserve.protocol.dataplane import DataPlane
-from kserve.protocol.infer_type import InferRequest
+from kserve.protocol.infer_type import InferRequest, InferResponse
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 import capgan_edge
 from capgan_edge.runtime.serve.model import PurifiedModel
 from capgan_edge.runtime.serve.refusals import Refusal
-from capgan_edge.runtime.serve.rest_request import HEADER, request_from_body
+from capgan_edge.runtime.serve.rest_request import HEADER
+
+
+class Unread(NamedTuple):
+    """A body of REST, of which the first bytes are JSON: the layer in front of the routes has said how many."""
+
+    body: bytes
+    num_json_bytes: int
 
 
 class EdgeDataPlane(DataPlane):  # type: ignore[misc]
@@ -39,16 +47,30 @@ class EdgeDataPlane(DataPlane):  # type: ignore[misc]
         model: PurifiedModel = self.get_model_from_registry(name)
         return model
 
-    def decode_inference_request(self, body: bytes, headers: dict[str, str], model_name: str) -> InferRequest:
-        """Read a body; the layer in front of the routes has said in the headers where its JSON ends."""
-        return request_from_body(body, int(headers[HEADER]), model_name)
+    def decode_inference_request(self, body: bytes, headers: dict[str, str], model_name: str) -> Unread:
+        """Leave a body as it is until `infer`, which can wait for a thread that reads it."""
+        return Unread(body, int(headers[HEADER]))
+
+    async def infer(
+        self, model_name: str, request: Unread | InferRequest, headers: dict[str, str] | None = None
+    ) -> tuple[InferResponse, dict[str, str]]:
+        """Answer a request; one of REST is read first."""
+        if isinstance(request, Unread):
+            request = await self.model(model_name).read(request.body, request.num_json_bytes)
+        answer: tuple[InferResponse, dict[str, str]] = await super().infer(model_name, request, headers)
+        return answer
 
     def encode(
         self, model_name: str, response: Any, headers: dict[str, str], req_attributes: dict[str, Any]
     ) -> tuple[Any, dict[str, str]]:
-        """Write an answer; never as a cloud event, whatever headers a request came with."""
-        encoded: tuple[Any, dict[str, str]] = super().encode(model_name, response, {}, req_attributes)
-        return encoded
+        """Write an answer; never as a cloud event, whatever headers a request came with.
+
+        JSON is written here: KServe's own says null of each member that is optional, where the protocol leaves it out.
+        """
+        said, named = super().encode(model_name, response, {}, req_attributes)
+        if isinstance(said, dict):
+            said = orjson.dumps({key: value for key, value in said.items() if value is not None})
+        return said, named
 
 
 class ClosedRepository(ModelRepositoryExtension):  # type: ignore[misc]

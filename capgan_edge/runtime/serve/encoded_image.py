@@ -11,8 +11,8 @@ from capgan_edge.errors import MissingDependencyError
 from capgan_edge.runtime.serve.refusals import Refusal
 
 _FORMATS = ("JPEG", "PNG")
-_DEEP_MODES = ("I", "F")
-"""Of more than 8 bits a channel; Pillow's names of them begin so."""
+_DEEP = ";16"
+"""In Pillow's name of how pixels lie in a file: two bytes a channel, also where it decodes only one of them."""
 
 
 def frame_from_image(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
@@ -30,8 +30,8 @@ def frame_from_image(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
             width, height = image.size
             if width * height > max_pixels:
                 raise _too_large(max_pixels, f"{width} x {height}")
-            if image.mode.startswith(_DEEP_MODES):
-                raise Refusal(400, f"expected 8 bits a channel, got mode {image.mode}; convert the image first")
+            if any(_DEEP in str(tile[3]) for tile in getattr(image, "tile", ())):
+                raise Refusal(400, "expected an image of 8 bits a channel, got one of 16; save it with 8 first")
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except Refusal:
         raise

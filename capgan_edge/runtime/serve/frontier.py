@@ -27,11 +27,11 @@ OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")
 class Frontier:
     """An ASGI application around another."""
 
-    def __init__(self, app: App, *, limits: Limits, token: str | None) -> None:
+    def __init__(self, app: App, *, gate: Gate, limits: Limits, token: str | None) -> None:
         self._app = app
         self._limits = limits
         self._token = token
-        self._gate = Gate(max_open=limits.max_open_requests, max_bytes=limits.max_held_bytes)
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"  # neither websockets nor a lifespan are served
@@ -78,12 +78,13 @@ class _Answer:
         self.has_started = False
 
     async def send(self, message: Any) -> None:
-        """Pass on one message of ASGI; an answer without a type is binary tensors."""
+        """Pass on one message of ASGI; an answer without a type is JSON, unless it says that tensors follow."""
         if message["type"] == "http.response.start":
             self.has_started = True
             names = {name for name, _ in message["headers"]}
             if b"content-type" not in names:
-                message = {**message, "headers": [*message["headers"], (b"content-type", b"application/octet-stream")]}
+                kind = b"application/octet-stream" if HEADER.encode() in names else b"application/json"
+                message = {**message, "headers": [*message["headers"], (b"content-type", kind)]}
             if message["status"] >= 400:
                 metrics.REFUSED.labels(status=str(message["status"])).inc()
         try:
@@ -124,6 +125,9 @@ def _as_binary(scope: Scope, headers: dict[bytes, bytes], num_bytes: int) -> Sco
                            f"got {(said or b'')[:40].decode('latin-1')!r}; count the bytes of JSON")  # fmt: skip
     if not num_bytes:
         raise Refusal(400, "expected a request in the body, got none; see /openapi.json")
+    if not num_json_bytes:
+        raise Refusal(400, f"expected a JSON object before the tensors, got 0 bytes of it; say its length in {HEADER}, "
+                           "or leave the header out where all is JSON")  # fmt: skip
     rewritten = {
         b"content-type": b"application/octet-stream",
         b"content-length": str(num_bytes).encode(),

@@ -1,48 +1,48 @@
-"""The gRPC surface: KServe's servicer, with bounds, a token, TLS, and errors of one line."""
+"""The gRPC surface: KServe's servicer behind the guard, on an address."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import grpc
 from grpc import aio
-from grpc_interceptor.server import AsyncServerInterceptor
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from kserve.protocol.grpc.servicer import InferenceServicer
 
 from capgan_edge.errors import ConfigError
-from capgan_edge.runtime.serve import metrics
 from capgan_edge.runtime.serve.dataplane import ClosedRepository, EdgeDataPlane
-from capgan_edge.runtime.serve.frontier import refuse_stranger
+from capgan_edge.runtime.serve.grpc_guard import Guard
 from capgan_edge.runtime.serve.limits import Limits
-from capgan_edge.runtime.serve.refusals import refusal_from
+from capgan_edge.runtime.serve.refusals import Refusal
 
-_SERVICE = "/inference.GRPCInferenceService/"
-_OPEN_METHODS = (_SERVICE + "ServerLive", _SERVICE + "ServerReady")
-
-
-class _Guard(AsyncServerInterceptor):
-    """Ask for the token, and turn every failure into a status and one line."""
-
-    def __init__(self, token: str | None) -> None:
-        self._token = token
-
-    async def intercept(self, method: Callable[..., Any], request: Any, context: Any, method_name: str) -> Any:
-        try:
-            if self._token is not None and method_name not in _OPEN_METHODS:
-                said = {item.key: item.value for item in context.invocation_metadata() or ()}
-                given = said.get("authorization", "")
-                refuse_stranger(self._token, given if isinstance(given, bytes) else given.encode())
-            return await method(request, context)
-        except Exception as error:
-            refusal = refusal_from(error)
-            metrics.REFUSED.labels(status=str(int(refusal.status))).inc()
-        return await context.abort(refusal.grpc_code, refusal.line)  # raises
+_KEEPALIVE_MS = 60_000
+"""Between two questions to a silent connection whether its client still lives."""
+_MAX_ELEMENT_BYTES = 8
+"""Of a number in a message of its own kind: whatever the kind, none has more."""
 
 
 class _Servicer(InferenceServicer):  # type: ignore[misc]
-    """KServe's, which lets the repository refuse."""
+    """KServe's, which lets the repository refuse, and minds versions."""
+
+    def __init__(self, dataplane: EdgeDataPlane, repository: ClosedRepository) -> None:
+        super().__init__(dataplane, repository)
+        self._edge = dataplane
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+        _refuse_version(request.model_version)
+        bounds = self._edge.model(request.model_name).bounds
+        num_bytes = sum(tensor.contents.ByteSize() for tensor in request.inputs)
+        if num_bytes > _MAX_ELEMENT_BYTES * bounds.max_pixels:
+            raise Refusal(413, f"expected at most {bounds.max_pixels} numbers in a request, got more; split it")
+        return await super().ModelInfer(request, context)
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+        _refuse_version(request.version)
+        return await super().ModelReady(request, context)
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+        _refuse_version(request.version)
+        return await super().ModelMetadata(request, context)
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> NoReturn:  # noqa: N802 - gRPC's name
         await self._mode_repository_extension.load(request.model_name)
@@ -53,17 +53,25 @@ class _Servicer(InferenceServicer):  # type: ignore[misc]
         raise AssertionError("the repository refuses")
 
 
-def grpc_server(
-    dataplane: EdgeDataPlane, repository: ClosedRepository, *, limits: Limits, token: str | None
-) -> aio.Server:
+def _refuse_version(version: str) -> None:
+    if version:
+        raise Refusal(404, f"expected a model without versions, got {version[:40]!r}; leave the version out")
+
+
+def grpc_server(dataplane: EdgeDataPlane, repository: ClosedRepository, guard: Guard, *, limits: Limits) -> aio.Server:
     """Return a server without an address, in the running event loop; gRPC itself bounds what decompression gives."""
+    timeout_ms = max(1, int(1000 * limits.client_timeout_s))
     options = [
         ("grpc.max_receive_message_length", limits.max_body_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", 0),  # else two servers share a port, and each gets half of the requests
+        ("grpc.max_concurrent_streams", limits.max_open_requests),
+        ("grpc.server_handshake_timeout_ms", timeout_ms),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", timeout_ms),
+        ("grpc.http2.bdp_probe", 0),  # else more of a message is taken in than the guard has asked for
     ]
-    server = aio.server(interceptors=(_Guard(token),), options=options,
-                        maximum_concurrent_rpcs=limits.max_open_requests)  # fmt: skip
+    server = aio.server(interceptors=(guard,), options=options)
     add_GRPCInferenceServiceServicer_to_server(_Servicer(dataplane, repository), server)
     return server
 
@@ -77,5 +85,6 @@ def bind_grpc(server: aio.Server, host: str, port: int, tls: tuple[bytes, bytes]
         return int(server.add_secure_port(address, grpc.ssl_server_credentials([tls])))
     except RuntimeError as error:
         raise ConfigError(
-            f"expected to serve gRPC on {address}, but it cannot be bound; choose another port"
+            f"expected a free port for gRPC at {address}, but another program listens there or the address is not this "
+            "machine's; choose another --grpc-port (0 takes a free one), or --no-grpc"
         ) from error

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from capgan_edge.errors import ConfigError
 
+_MAX_BODIES = 8
+"""Bodies of the largest size that are held at once."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
@@ -43,9 +46,14 @@ class Limits:
         return int(self.max_body_mib * (1 << 20))
 
     @property
+    def max_receiving(self) -> int:
+        """Messages that are received over gRPC at once; how large one is, gRPC says when it has it."""
+        return _MAX_BODIES
+
+    @property
     def max_held_bytes(self) -> int:
-        """Of the bodies of all requests together."""
-        return 8 * self.max_body_bytes
+        """Of the bodies of all requests together, REST and gRPC."""
+        return _MAX_BODIES * self.max_body_bytes
 
     @property
     def max_open_requests(self) -> int:

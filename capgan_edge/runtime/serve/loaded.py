@@ -86,7 +86,8 @@ class Loaded:
         self.sha256: str = described["sha256"]
         self.precision: str = described["precision"]
         self.card_warning: str | None = described["card_warning"]
-        self.card_state = _card_state(bundle, self.artifact, self.card_warning)
+        runtime = card_check.computing_runtime(described["backend"], self.precision)
+        self.card_state = _card_state(bundle, self.artifact, runtime, self.card_warning)
         self.platform = "onnx_onnxv1" if self.artifact.endswith(".onnx") else "tensorrt_plan"
         self.max_batch = checked.max_batch
         self.size_px = checked.size_px
@@ -153,11 +154,13 @@ def load_for_serving(
     return Loaded(bundle, checked, opened.runner)
 
 
-def _card_state(bundle: Bundle, artifact: str, warning: str | None) -> CardState:
-    card = card_check.card_of(bundle.manifest, artifact)
+def _card_state(bundle: Bundle, artifact: str, runtime: str, warning: str | None) -> CardState:
+    """Return the state of the card of what runs; where there is none, of one that was measured on another runtime."""
+    own = card_check.card_of(bundle.manifest, artifact, runtime)
+    card = own or next(iter(card_check.cards_of(bundle.manifest, artifact)), None)
     if card is None:
         return "none"
-    if not card.passed or not all(check.passed for check in card.checks):
+    if not card_check.has_passed(card):
         return "failed"
     return "passed" if warning is None else "weak"
 

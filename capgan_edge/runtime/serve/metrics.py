@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-REFUSED = Counter("capgan_serve_refused", "Requests that got no result, by HTTP status", ["status"])
-OPEN = Gauge("capgan_serve_open_requests", "REST requests that are being read, wait, or are being answered")
+REFUSED = Counter("capgan_serve_refused", "Requests that got no result, REST and gRPC, by HTTP status", ["status"])
+for _status in (400, 401, 403, 404, 408, 413, 500, 503):
+    REFUSED.labels(status=str(_status))  # 0 from the start: a rate of what is not there yet is no rate
+OPEN = Gauge("capgan_serve_open_requests", "Requests that are being read, wait, or are being answered")
 WAITING = Gauge("capgan_serve_waiting_frames", "Frames that wait for the engine")
 BATCH = Histogram("capgan_serve_batch_frames", "Frames of a batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))
 ENGINE = Histogram("capgan_serve_engine_seconds", "Wall time of a batch in the engine",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Mapping
@@ -14,9 +15,14 @@ from numpy.typing import NDArray
 
 from capgan_edge.runtime.classifier import Verdict
 from capgan_edge.runtime.serve import metrics
-from capgan_edge.runtime.serve.asked import asked_from_request
+from capgan_edge.runtime.serve.asked import Asked, asked_from_request
 from capgan_edge.runtime.serve.batching import Batcher
+from capgan_edge.runtime.serve.bounds import Bounds
 from capgan_edge.runtime.serve.loaded import Answers, Loaded
+from capgan_edge.runtime.serve.rest_request import request_from_body
+
+_MAX_SHORT_BYTES = 1 << 14
+"""Of JSON that is read at once: a thread would take longer to start."""
 
 
 class PurifiedModel(Model):  # type: ignore[misc]
@@ -26,6 +32,8 @@ class PurifiedModel(Model):  # type: ignore[misc]
         super().__init__(name)
         self.loaded = loaded
         self.batcher = batcher
+        self.bounds = Bounds(max_frames=batcher.max_queue, size_px=loaded.size_px)
+        self._reading = asyncio.Semaphore(1)  # more at once would not be faster, and take their memory at once
 
     def load(self) -> bool:
         """Load nothing: a request cannot make a model ready, only warming up does."""
@@ -55,7 +63,7 @@ class PurifiedModel(Model):  # type: ignore[misc]
         """
         if not self.ready:
             raise ModelNotReady(self.name)
-        asked = asked_from_request(payload, self.loaded.input, self.loaded.outputs)
+        asked = await self._asked(payload)
         answers = await self.answers(asked.frames_NHWC, timeout_s=asked.timeout_s)
         datatype_of = {output.name: output.datatype for output in self.loaded.outputs}
         tensors = []
@@ -70,6 +78,28 @@ class PurifiedModel(Model):  # type: ignore[misc]
             from_grpc=payload.from_grpc,
             requested_outputs=list(asked.outputs),
         )
+
+    async def read(self, body: bytes, num_json_bytes: int) -> InferRequest:
+        """Return the request in the body of a REST request; a long one is read beside the event loop.
+
+        Raises:
+            Refusal: it is no request of the protocol, or says more than one may.
+        """
+        if num_json_bytes <= _MAX_SHORT_BYTES:
+            return request_from_body(body, num_json_bytes, self.name, self.bounds)
+        async with self._reading:
+            return await asyncio.to_thread(request_from_body, body, num_json_bytes, self.name, self.bounds)
+
+    async def _asked(self, payload: InferRequest) -> Asked:
+        """Return what is asked for, and forget the numbers that it was said with, which take many times the memory."""
+        described = self.loaded.input, self.loaded.outputs
+        if any(tensor.data for tensor in payload.inputs):
+            async with self._reading:
+                asked = await asyncio.to_thread(asked_from_request, payload, *described)
+        else:
+            asked = asked_from_request(payload, *described)
+        payload.inputs.clear()
+        return asked
 
     async def answers(self, frames_NHWC: NDArray[np.uint8], *, timeout_s: float | None) -> Answers:
         """Return the answers to frames of the graph's size, and count what they say."""

@@ -21,6 +21,7 @@ _GRPC_CODE_OF = {
     HTTPStatus.UNAUTHORIZED: StatusCode.UNAUTHENTICATED,
     HTTPStatus.FORBIDDEN: StatusCode.PERMISSION_DENIED,
     HTTPStatus.NOT_FOUND: StatusCode.NOT_FOUND,
+    HTTPStatus.REQUEST_TIMEOUT: StatusCode.DEADLINE_EXCEEDED,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: StatusCode.RESOURCE_EXHAUSTED,
     HTTPStatus.SERVICE_UNAVAILABLE: StatusCode.UNAVAILABLE,
 }
@@ -75,7 +76,8 @@ def refusal_from(error: BaseException) -> Refusal:
 
 def printable(text: str) -> str:
     """Return text as one line without control characters: it may quote a hostile request."""
-    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    start = text[: 4 * _MAX_LINE]  # of a text as large as a body, the rest would only cost time
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(start.split()))
     return line if len(line) <= _MAX_LINE else line[: _MAX_LINE - 3] + "..."
 
 

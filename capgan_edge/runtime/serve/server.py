@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,15 @@ from capgan_edge.runtime.serve import metrics
 from capgan_edge.runtime.serve.batching import Batcher
 from capgan_edge.runtime.serve.dataplane import ClosedRepository, EdgeDataPlane
 from capgan_edge.runtime.serve.frontier import Frontier
+from capgan_edge.runtime.serve.gate import Gate
+from capgan_edge.runtime.serve.grpc_guard import Guard
 from capgan_edge.runtime.serve.grpc_surface import bind_grpc, grpc_server
 from capgan_edge.runtime.serve.limits import Limits
 from capgan_edge.runtime.serve.loaded import Loaded
 from capgan_edge.runtime.serve.model import PurifiedModel
 from capgan_edge.runtime.serve.refusals import LOG
 from capgan_edge.runtime.serve.rest import rest_app
+from capgan_edge.runtime.serve.stopping import StopSignals
 
 _WATCH_S = 5.0
 """Between two looks at the bundle on disk, in seconds."""
@@ -77,32 +80,49 @@ class EdgeServer(ModelServer):  # type: ignore[misc]
         self._max_batch, self._watch_s = max_batch, watch_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked: asyncio.Event | None = None
+        self._is_stopped = False
+        self.addresses: Addresses | None = None
+        """What was bound; None until then."""
 
-    def start(self, on_ready: Callable[[Addresses], None]) -> None:
-        """Serve until SIGTERM, Ctrl-C or `stop`; `on_ready` is called once, when the model is warm."""
-        asyncio.run(self._serve(on_ready))
+    def start(self, on_ready: Callable[[Addresses], None], *, signals: StopSignals | None = None) -> None:
+        """Serve until SIGTERM, Ctrl-C or `stop`, which may all have come before.
+
+        Args:
+            on_ready: called once, when the model is warm.
+            signals: which listen already; None listens from now on.
+        """
+        with StopSignals() if signals is None else contextlib.nullcontext(signals) as listening:
+            listening.then(self.stop)
+            asyncio.run(self._serve(on_ready))
 
     def stop(self, sig: int = signal.SIGTERM) -> None:
-        """Finish what is in flight, then let `start` return; from any thread."""
+        """Finish what is in flight, then let `start` return; from any thread, and before `start` as well."""
+        self._is_stopped = True
         if self._loop is not None and self._stop_asked is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
                 self._loop.call_soon_threadsafe(self._stop_asked.set)
 
     async def _serve(self, on_ready: Callable[[Addresses], None]) -> None:
-        self._loop, self._stop_asked = asyncio.get_running_loop(), asyncio.Event()
+        self._stop_asked = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        if self._is_stopped:  # else `stop` finds the loop
+            self._loaded.close()
+            return
         limits = self._limits
+        gate = Gate(max_open=limits.max_open_requests, max_bytes=limits.max_held_bytes)
+        guard = Guard(gate, limits=limits, token=self._place.token)
         batcher = Batcher(self._loaded.run, max_batch=self._max_batch, max_wait_ms=limits.max_wait_ms,
                           max_queue=limits.max_queue)  # fmt: skip
         model = PurifiedModel(self._name, self._loaded, batcher)
         self.register_model(model)
-        with self._signals(), contextlib.ExitStack() as undo:
+        with contextlib.ExitStack() as undo:
             undo.callback(self._loaded.close)
             undo.callback(batcher.close)
             listening = _bound_socket(self._place.host, self._place.port)
             undo.callback(listening.close)
-            rpc, grpc_port = self._rpc()
-            addresses = self._addresses(listening, grpc_port)
-            http = self._http()
+            rpc, grpc_port = self._rpc(guard)
+            addresses = self.addresses = self._addresses(listening, grpc_port)
+            http = self._http(gate)
             working = asyncio.create_task(batcher.work())
             serving = asyncio.create_task(http.serve(sockets=[listening]))
             if rpc is not None:
@@ -115,24 +135,12 @@ class EdgeServer(ModelServer):  # type: ignore[misc]
             finally:
                 self.dataplane.is_draining = True
                 http.should_exit = True
+                guard.drain()
                 ends = [serving] if rpc is None else [serving, rpc.stop(limits.grace_s)]
                 await asyncio.gather(*ends, return_exceptions=True)
                 for task in (ready, watching, asked, working):
                     task.cancel()
                 await asyncio.gather(ready, watching, asked, working, return_exceptions=True)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and Ctrl-C, where this is the main thread: no other may ask for signals."""
-        names = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
-        assert self._loop is not None
-        for name in names:
-            self._loop.add_signal_handler(name, self.stop)
-        try:
-            yield
-        finally:
-            for name in names:
-                self._loop.remove_signal_handler(name)
 
     async def _warm(self, model: PurifiedModel, on_ready: Callable[[], None]) -> None:
         await model.warm_up()
@@ -147,12 +155,12 @@ class EdgeServer(ModelServer):  # type: ignore[misc]
         LOG.warning("the bundle on disk is %s; still serving %s %s: start the server again to serve what is there",
                     state, self._loaded.artifact, self._loaded.sha256[:12])  # fmt: skip
 
-    def _http(self) -> _Http:
+    def _http(self, gate: Gate) -> _Http:
         app = rest_app(self.dataplane, self.model_repository_extension,
                        max_pixels=int(self._limits.max_megapixels * 1e6))  # fmt: skip
         certificate, key = self._place.tls or (None, None)
         config = uvicorn.Config(
-            Frontier(app, limits=self._limits, token=self._place.token),
+            Frontier(app, gate=gate, limits=self._limits, token=self._place.token),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -165,7 +173,7 @@ class EdgeServer(ModelServer):  # type: ignore[misc]
         )
         return _Http(config)
 
-    def _rpc(self) -> tuple[grpc.aio.Server | None, int | None]:
+    def _rpc(self, guard: Guard) -> tuple[grpc.aio.Server | None, int | None]:
         """Return the gRPC server and its port, where gRPC is wanted."""
         place, tls = self._place, None
         if place.grpc_port is None:
@@ -173,7 +181,7 @@ class EdgeServer(ModelServer):  # type: ignore[misc]
         if place.tls is not None:
             certificate, key = place.tls
             tls = key.read_bytes(), certificate.read_bytes()
-        rpc = grpc_server(self.dataplane, self.model_repository_extension, limits=self._limits, token=place.token)
+        rpc = grpc_server(self.dataplane, self.model_repository_extension, guard, limits=self._limits)
         return rpc, bind_grpc(rpc, place.host, place.grpc_port, tls)
 
     def _addresses(self, listening: socket.socket, grpc_port: int | None) -> Addresses:
@@ -188,6 +196,11 @@ def _bound_socket(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"expected a free port for REST at {host}:{port}, but another program listens there; "
+                "choose another --port (0 takes a free one)"
+            ) from error
         raise ConfigError(
             f"expected to serve on {host}:{port}, but: {getattr(error, 'strerror', None) or error}; "
             "choose another --host or --port"

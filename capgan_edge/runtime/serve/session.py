@@ -16,6 +16,7 @@ from capgan_edge.errors import ConfigError
 from capgan_edge.runtime.serve.credentials import check_tls, token_from_file
 from capgan_edge.runtime.serve.door import open_kserve
 from capgan_edge.runtime.serve.limits import Limits
+from capgan_edge.runtime.serve.stopping import StopSignals
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,10 +40,22 @@ class ServeRequest:
 
 
 def run_serve(request: ServeRequest, limits: Limits, *, is_json: bool) -> None:
-    """Serve a bundle until SIGTERM or Ctrl-C; a line on stdout says when it is ready, and where."""
-    tls = check_tls(request.tls_cert, request.tls_key)
-    token = None if request.token_file is None else token_from_file(request.token_file)
-    open_kserve()
+    """Serve a bundle until SIGTERM or Ctrl-C, also one that comes while it is loaded.
+
+    A line on stdout says when it is ready, and where.
+    """
+    with StopSignals() as signals:
+        tls = check_tls(request.tls_cert, request.tls_key)
+        token = None if request.token_file is None else token_from_file(request.token_file)
+        open_kserve()
+        if not signals.is_asked:
+            _load_and_serve(request, limits, signals, tls=tls, token=token, is_json=is_json)
+
+
+def _load_and_serve(
+    request: ServeRequest, limits: Limits, signals: StopSignals, *, tls: tuple[Path, Path] | None, token: str | None,
+    is_json: bool,
+) -> None:  # fmt: skip
     from capgan_edge.runtime.serve.loaded import load_for_serving
     from capgan_edge.runtime.serve.server import Addresses, EdgeServer, Place
 
@@ -63,7 +76,7 @@ def run_serve(request: ServeRequest, limits: Limits, *, is_json: bool) -> None:
         typer.echo(json.dumps(facts) if is_json else line)
         sys.stdout.flush()
 
-    EdgeServer(request.name, loaded, place=place, limits=limits).start(say)
+    EdgeServer(request.name, loaded, place=place, limits=limits).start(say, signals=signals)
 
 
 def _is_loopback(host: str) -> bool:

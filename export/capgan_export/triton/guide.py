@@ -32,5 +32,7 @@ Input `frames`: UINT8 [N, {size.height}, {size.width}, 3], RGB, pixels as they a
 `suspicion` is [N, 1] here and [N] in the bundle, since Triton keeps at least one dimension beside the batch.
 `labels.txt` names the classes: ask for `logits` with `class_count=1`.
 
-`config.pbtxt` names the SHA-256 of the artifact and whether it had a passing robustness card when this was written.
+`config.pbtxt` names the SHA-256 of the artifact, and in `capgan_card` the state of its robustness card when this was
+written: `passed`, `weak` (passed, yet says little), `failed`, `other runtime` (measured on what Triton does not run it
+with), `stale` (of other bytes) or `none`. Where it is not `passed`, `capgan_card_warning` says why.
 """

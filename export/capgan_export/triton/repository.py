@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
-from capgan_edge.runtime import card_check
 from capgan_edge.runtime.bundle import Bundle, write_synced
+from capgan_export.triton.card_state import card_facts
 from capgan_export.triton.config import LABELS_FILE, TritonConfig, file_name, model_config
 from capgan_export.triton.guide import guide_to
 from capgan_export.triton.pbtxt import pbtxt_from_message
@@ -54,12 +54,14 @@ def export_repository(request: TritonRequest) -> Exported:
 
     Raises:
         ConfigError: an artifact that the bundle does not have.
-        ArtifactError: one that was asked for cannot run in Triton, there is none at all, or something is in the way.
+        ArtifactError: one that was asked for cannot run in Triton, there is none at all, two would be models of the
+            same name, or something is in the way.
         CapganError: the disk is full or the folder cannot be written; nothing changed.
     """
     bundle = Bundle.open(request.bundle)
     _refuse_target(request.out)
     names, left_out = _chosen(bundle, request.artifacts)
+    _refuse_twins(names, request.config)
     files: dict[str, bytes] = {}
     models = []
     for name in names:
@@ -109,12 +111,12 @@ def _model(bundle: Bundle, artifact: str, config: TritonConfig) -> tuple[TritonM
         tensors, max_batch = tensors_from_onnx(data), config.max_batch
         record = manifest.artifacts[artifact]
         precision, needs = record.precision, f"an ONNX Runtime with opset {record.opset}"
-    name = f"{config.name}-{_plain(artifact)}"
+    name = _model_name(artifact, config)
     facts = {
         "capgan_artifact": artifact,
         "capgan_sha256": manifest.files[artifact].sha256,
         "capgan_precision": precision,
-        "capgan_card": "passed" if card_check.card_warning(manifest, artifact) is None else "none that passed",
+        **card_facts(manifest, artifact),
     }
     message = model_config(name, tensors, config, max_batch=max_batch, is_plan=is_plan, facts=facts)
     labels = "".join(f"{label}\n" for label in manifest.labels)
@@ -126,9 +128,23 @@ def _model(bundle: Bundle, artifact: str, config: TritonConfig) -> tuple[TritonM
     return TritonModel(name=name, artifact=artifact, max_batch=max_batch, needs=needs), files
 
 
-def _plain(artifact: str) -> str:
-    """Return an artifact's name as part of a model's: `model.fp32.onnx` is `fp32-onnx`."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", artifact.removeprefix("engines/").removeprefix("model."))
+def _model_name(artifact: str, config: TritonConfig) -> str:
+    """Return the name of an artifact's model: `model.fp32.onnx` is `capgan-fp32-onnx`."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", artifact.removeprefix("engines/").removeprefix("model."))
+    return f"{config.name}-{plain}"
+
+
+def _refuse_twins(artifacts: list[str], config: TritonConfig) -> None:
+    """Refuse artifacts of which one would take the other's directory, also where case makes no difference."""
+    held: dict[str, str] = {}
+    for artifact in artifacts:
+        name = _model_name(artifact, config)
+        twin = held.setdefault(name.casefold(), artifact)
+        if twin != artifact:
+            raise ArtifactError(
+                f"expected artifacts that give models of different names, got {twin} and {artifact}, both {name}; "
+                "name the ones to export with --artifact, and each of these in a repository of its own"
+            )
 
 
 def _refuse_target(out: Path) -> None:

@@ -21,7 +21,9 @@ import pytest
 from capgan_edge.cli import GROUP, main
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.files import sha256_of_bytes
-from capgan_edge.runtime.bundle import Bundle
+from capgan_edge.runtime import card_check
+from capgan_edge.runtime.bundle import Bundle, write_bundle
+from capgan_edge.runtime.card import CardCheck, RobustnessCard
 from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_edge.runtime.manifest import ArtifactRecord
 from capgan_edge.runtime.sidecar import EngineSidecar, Profile, engine_record, json_from_sidecar
@@ -207,6 +209,64 @@ def test_a_file_above_the_repository_is_one_line_and_leaves_nothing(whole_bundle
     with pytest.raises(CapganError, match=r"choose another|nothing was changed there"):
         export_repository(TritonRequest(bundle=whole_bundle.path, out=tmp_path / "file" / "triton"))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_two_artifacts_of_one_name_are_refused(copy_of: Callable[[], Path], tmp_path: Path) -> None:
+    twins = ("model.fp16.a.onnx", "model.FP16-a.onnx")
+    with locked(copy_of()) as bundle:
+        record = ArtifactRecord(precision="fp16", opset=20)
+        manifest = bundle.manifest.model_copy(
+            update={"artifacts": {**bundle.manifest.artifacts, **dict.fromkeys(twins, record)}}
+        )
+        bundle = grow_bundle(bundle, manifest, dict.fromkeys(twins, bundle.read_artifact()))
+    out = tmp_path / "triton"
+    for artifacts in ((), twins):
+        with pytest.raises(
+            ArtifactError, match=r"model\.fp16\.a\.onnx and model\.FP16-a\.onnx, both .*; name the ones"
+        ):
+            export_repository(TritonRequest(bundle=bundle.path, out=out, artifacts=artifacts))
+    assert not out.exists()
+    one = export_repository(TritonRequest(bundle=bundle.path, out=out, artifacts=twins[:1]))
+    assert [model.name for model in one.models] == ["capgan-fp16-a-onnx"]
+
+
+NAME = "model.fp32.onnx"
+
+
+def card_of(bundle: Bundle, *, passed: bool = True, sha256: str | None = None, **settings: Any) -> RobustnessCard:
+    """A card of the bundle's graph as the shipped gates would make it."""
+    check = CardCheck(name="robust accuracy", kind="robustness", value=0.5 if passed else 0.1, comparison="at least",
+                      limit=0.4, unit="share", n=100, passed=passed)  # fmt: skip
+    strict = {card_check.FAILS_AT: {check.name: 0.1}, card_check.LAXER: []}
+    return RobustnessCard(artifact=NAME, artifact_sha256=sha256 or bundle.manifest.files[NAME].sha256,
+                          against="tiny in torch", against_sha256="3" * 64, created="2026-11-23", data="signs/test",
+                          seed=0, device="a CPU", settings=strict | settings, checks=(check,), passed=passed)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "warning"),
+    [
+        ({}, "passed", None),
+        ({"passed": False}, "failed", "got a failed one"),
+        ({card_check.LAXER: ["epsilon"]}, "weak", "its own gates only"),
+        ({card_check.RUNTIME: "openvino"}, "other runtime", "got one measured on openvino"),
+        ({"sha256": "a" * 64}, "stale", "got one of other bytes"),
+        (None, "none", "got none"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_configuration_tells_the_state_of_the_card(
+    changes: dict[str, Any] | None, state: str, warning: str | None, whole_bundle: Bundle, tmp_path: Path
+) -> None:
+    cards = () if changes is None else (card_of(whole_bundle, **changes),)
+    manifest = whole_bundle.manifest.model_copy(update={"cards": cards})
+    bundle = write_bundle(tmp_path / "carded", manifest, {NAME: whole_bundle.read_artifact()})
+    export_repository(TritonRequest(bundle=bundle.path, out=tmp_path / "triton"))
+    held = read(tmp_path / "triton")["capgan-fp32-onnx"]["parameters"]
+    assert held["capgan_card"] == {"string_value": state}
+    assert state in (tmp_path / "triton" / "README.md").read_text()
+    said = held.get("capgan_card_warning", {}).get("string_value")
+    assert said is None if warning is None else warning in said
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "é"])

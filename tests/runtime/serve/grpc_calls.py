@@ -112,3 +112,57 @@ def infer_typed(address: str, frames_NHWC: np.ndarray, pixels: list[int]) -> dic
         except grpc.RpcError as error:
             return {"error": f"[{error.code()}] {error.details()}"}
         return {"logits": np.frombuffer(answer.raw_output_contents[0], np.float32).reshape(len(frames_NHWC), -1)}
+
+
+_silent: list[tuple[Any, Any]] = []
+
+
+def open_silent_calls(address: str, num_calls: int) -> None:
+    """Begin calls that never send their message; see `end_of_silent_calls`."""
+    import threading
+
+    import grpc
+
+    def never() -> Any:
+        threading.Event().wait(PATIENCE_S)
+        yield b""
+
+    channel = grpc.insecure_channel(address)
+    call = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+    _silent.extend((channel, call.future(never())) for _ in range(num_calls))
+
+
+def end_of_silent_calls() -> list[str]:
+    """Return how each of them ended."""
+    ends = [f"[{call.code()}] {call.details()}" for _, call in _silent]
+    for channel, _ in _silent:
+        channel.close()
+    _silent.clear()
+    return ends
+
+
+def ask_with(address: str, method: str, request: str, **members: Any) -> str:
+    """Return what came of a method with a message of these members: `answered`, or the error."""
+    import grpc
+    from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+    with grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        try:
+            getattr(stub, method)(getattr(service_pb2, request)(**members), timeout=PATIENCE_S)
+        except grpc.RpcError as error:
+            return f"[{error.code()}] {error.details()}"
+    return "answered"
+
+
+def infer_at_once_or_errors(address: str, batches: list[np.ndarray]) -> list[dict[str, Any]]:
+    """Return the answers to requests that are all in flight together, or their errors."""
+    with _client(address) as client:
+        futures: list[Future[Any]] = [Future() for _ in batches]
+        for frames, future in zip(batches, futures, strict=True):
+
+            def settle(result: Any, error: Any, future: Future[Any] = future) -> None:
+                future.set_result({"error": str(error)} if error else _said(result))
+
+            client.async_infer("tiny", _tensor(frames), settle)
+        return [future.result(PATIENCE_S) for future in futures]

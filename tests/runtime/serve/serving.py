@@ -62,7 +62,6 @@ class Running:
         self._server = EdgeServer(NAME, loaded, place=place, limits=limits or Limits(), watch_s=0.05)
         self._is_up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self.addresses: Addresses | None = None
         self.error: BaseException | None = None
 
     def __enter__(self) -> Running:
@@ -79,6 +78,10 @@ class Running:
 
     def stop(self) -> None:
         self._server.stop()
+
+    @property
+    def addresses(self) -> Addresses | None:
+        return self._server.addresses
 
     @property
     def http(self) -> str:
@@ -118,7 +121,6 @@ class Running:
             self._is_up.set()
 
     def _note(self, addresses: Addresses) -> None:
-        self.addresses = addresses
         self._is_up.set()
 
 

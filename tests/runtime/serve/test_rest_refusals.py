@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import socket
+import struct
 import zlib
 from typing import Any, NamedTuple
 
@@ -48,6 +49,11 @@ def _changed(**changes: Any) -> bytes:
     return json.dumps(held).encode()
 
 
+def _beside(value: bytes) -> bytes:
+    """A whole request with a member that nobody asked for."""
+    return _changed()[:-1] + b', "y": ' + value + b"}"
+
+
 WHOLE, NUM_JSON = binary_request(frames_of(2))
 CASES = [
     Case("unknown route", "GET", "/v3/none", None, {}, 404, "Not Found"),
@@ -64,6 +70,22 @@ CASES = [
     Case("not UTF-8", "POST", INFER, b"\xff\xfe", {}, 400, "expected a JSON object"),
     Case("a list", "POST", INFER, b"[]", {}, 400, "got list"),
     Case("deep", "POST", INFER, b"[" * 100_000, {}, 400, "expected a JSON object"),
+    Case("brackets", "POST", INFER, _beside(b"[" + b",".join([b"[]"] * 20_000) + b"]"), {}, 400,
+         "expected a JSON object of at most 19688 lists and objects, got 20"),
+    Case("objects", "POST", INFER, _beside(b"[" + b",".join([b"{}"] * 20_000) + b"]"), {}, 400, "lists and objects"),
+    Case("numbers", "POST", INFER, _beside(b"[" + b",".join([b"1"] * 80_000) + b"]"), {}, 413,
+         "expected a JSON object of at most 49152 numbers, got 80"),
+    Case("brackets in gzip", "POST", INFER, gzip.compress(_beside(b"[" + b",".join([b"[]"] * 300_000) + b"]")),
+         {"Content-Encoding": "gzip"}, 400, "lists and objects"),
+    Case("lists too deep", "POST", INFER, _changed(data=[[[[[1] * 3] * 8] * 8]]), {}, 400, "there is list among them"),
+    Case("deep and empty", "POST", INFER, _changed(data=[[[[]]]]), {}, 400, "there is an empty list among them"),
+    Case("long shape", "POST", INFER, _changed(shape=[1] * 9), {}, 400, "a few whole numbers"),
+    Case("many outputs", "POST", INFER, json.dumps(json_request(frames_of(1), outputs=[{"name": "logits"}] * 17))
+         .encode(), {}, 400, "expected at most 16 outputs, got 17"),
+    Case("a version in the body", "POST", INFER, json.dumps(json_request(frames_of(1), model_version="1")).encode(),
+         {}, 404, "without versions"),
+    Case("a long name", "POST", INFER, _changed(name="x" * 900_000), {}, 400, "expected the input frames UINT8"),
+    Case("header 0", "POST", INFER, WHOLE, {HEADER: "0"}, 400, "expected a JSON object before the tensors, got 0 bytes"),
     Case("no inputs", "POST", INFER, b"{}", {}, 400, "expected inputs to be a list"),
     Case("two inputs", "POST", INFER, b'{"inputs": [{}, {}]}', {}, 400, "expected one input, frames, got 2"),
     Case("no name", "POST", INFER, b'{"inputs": [{}]}', {}, 400, "expected name to be a text"),
@@ -129,6 +151,17 @@ def _encoded(image: Image.Image, kind: str, **settings: Any) -> bytes:
     return held.getvalue()
 
 
+def _png16(*, color_type: int) -> bytes:
+    """A PNG of 9 x 9 with two bytes a channel, which Pillow cannot write, and reads without a word as one byte."""
+    num_channels = {2: 3, 6: 4}[color_type]
+    rows = (b"\0" + bytes(2 * num_channels * 9)) * 9
+    held = b"\x89PNG\r\n\x1a\n"
+    for kind, data in ((b"IHDR", struct.pack(">IIBBBBB", 9, 9, 16, color_type, 0, 0, 0)), (b"IDAT", zlib.compress(rows)),
+                       (b"IEND", b"")):  # fmt: skip
+        held += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return held
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_an_encoded_image_of_any_size_is_classified(kind: str, server: Running) -> None:
     reply = server.ask(
@@ -146,11 +179,13 @@ def test_an_encoded_image_of_any_size_is_classified(kind: str, server: Running) 
     ("image", "status", "message"),
     [
         (_encoded(Image.new("RGB", (900, 900)), "PNG"), 413, "at most 100000 pixels, got 900 x 900"),
-        (_encoded(Image.new("I;16", (9, 9)), "PNG"), 400, "8 bits a channel, got mode I;16"),
+        (_encoded(Image.new("I;16", (9, 9)), "PNG"), 400, "8 bits a channel, got one of 16; save it with 8 first"),
+        (_png16(color_type=2), 400, "8 bits a channel, got one of 16; save it with 8 first"),
+        (_png16(color_type=6), 400, "8 bits a channel, got one of 16; save it with 8 first"),
         (_encoded(Image.new("RGB", (90, 90)), "PNG")[:-40], 400, "expected a whole JPEG or PNG"),
         (_encoded(Image.new("RGB", (90, 90)), "BMP"), 400, "got neither"),
     ],
-    ids=["too many pixels", "16 bits", "cut", "another format"],
+    ids=["too many pixels", "16 bits grey", "16 bits RGB", "16 bits RGBA", "cut", "another format"],
 )
 def test_an_image_that_cannot_be_taken_is_one_line(image: bytes, status: int, message: str, server: Running) -> None:
     reply = server.ask("POST", CLASSIFY, image)
@@ -166,6 +201,24 @@ def test_json_needs_no_content_type_and_takes_any(server: Running) -> None:
         np.testing.assert_allclose(output(reply, "logits"), logits_of(frames), rtol=1e-5)
         assert reply.headers["content-type"] == "application/json"
         assert HEADER.lower() not in reply.headers
+
+
+def test_what_is_null_is_as_good_as_not_there_and_no_answer_says_null(server: Running) -> None:
+    frames = frames_of(2)
+    held = json_request(frames, id=None, model_version=None, outputs=None, parameters={"timeout": None, "mine": [1]})
+    held["inputs"][0]["parameters"] = {"binary_data_size": None}
+    reply = server.infer(held)
+    np.testing.assert_allclose(output(reply, "logits"), logits_of(frames), rtol=1e-5)
+    assert b"null" not in reply.body
+    assert "model_version" not in reply.json
+    assert "mine" not in reply.json["parameters"]
+
+
+def test_the_largest_nested_request_is_taken(shared_bundle: Bundle) -> None:
+    limits = Limits(max_queue=8)
+    with Running(load(shared_bundle), limits=limits) as running:
+        frames = frames_of(8)
+        np.testing.assert_allclose(output(running.infer(json_request(frames)), "logits"), logits_of(frames), rtol=1e-5)
 
 
 def test_binary_answers_say_so_in_their_headers(server: Running) -> None:

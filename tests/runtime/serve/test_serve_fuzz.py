@@ -13,6 +13,7 @@ from kserve import InferRequest
 from serving import NAME, PATIENCE_S, Reply, Running, frames_of
 
 from capgan_edge.runtime.serve.asked import asked_from_request
+from capgan_edge.runtime.serve.bounds import Bounds
 from capgan_edge.runtime.serve.loaded import TensorSpec
 from capgan_edge.runtime.serve.refusals import Refusal
 from capgan_edge.runtime.serve.rest_request import request_from_body
@@ -89,7 +90,7 @@ def _answer(server: Running, body: bytes, header: str | None) -> Reply:
 def test_any_json_with_any_bytes_behind_it_is_a_request_or_a_refusal(request: Any, rest: bytes) -> None:
     head = json.dumps(request).encode()
     try:
-        held = request_from_body(head + rest, len(head), "tiny")
+        held = request_from_body(head + rest, len(head), "tiny", Bounds(max_frames=256, size_px=(8, 8)))
         assert isinstance(held, InferRequest)
         asked = asked_from_request(held, FRAMES, OUTPUTS)
     except Refusal as refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
 import shlex
@@ -21,6 +22,11 @@ from serving import NAME, PATIENCE_S, Running
 from capgan_edge.runtime.serve import limits
 from capgan_edge.runtime.serve.command import app as serve_app
 from capgan_edge.runtime.stream.command import app as run_app
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "serving.md").read_text()
@@ -111,8 +117,11 @@ def test_the_inference_service_starts_the_server_as_it_is() -> None:
     settings = dict(word.partition("=")[::2] for word in container["args"])
     assert predictor["terminationGracePeriodSeconds"] > float(settings["--grace-s"])
     port = int(settings["--port"])
-    for probe, path in (("readinessProbe", "/v2/health/ready"), ("livenessProbe", "/v2/health/live")):
+    ready, live = "/v2/health/ready", "/v2/health/live"
+    for probe, path in (("startupProbe", ready), ("readinessProbe", ready), ("livenessProbe", live)):
         assert container[probe]["httpGet"] == {"path": path, "port": port}
+    startup = container["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 120  # an engine may take minutes to load
     assert container["ports"][0]["containerPort"] == port
 
 
@@ -127,6 +136,38 @@ def test_the_images_start_the_server_as_it_is(name: str) -> None:
     assert "serve" in extras
     for extra in extras:
         assert f"\n{extra} = [" in project
+
+
+def _goes_to_docker(path: str, rules: list[str]) -> bool:
+    """Say whether a file is part of the context: of the rules that fit it or a folder above it, the last one counts."""
+    parts = path.split("/")
+    above = ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+    is_in = True
+    for rule in rules:
+        plain = rule.removeprefix("!")
+        names = [folder.rpartition("/")[2] for folder in above] if plain.startswith("**/") else above[:1]
+        if any(fnmatch.fnmatchcase(name, plain.removeprefix("**/")) for name in names):
+            is_in = rule.startswith("!")
+    return is_in
+
+
+def test_the_images_are_built_from_the_packages_and_from_nothing_else() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert all("/" not in rule.removeprefix("!").removeprefix("**/") for rule in rules)  # what `_goes_to_docker` knows
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needed = [ROOT / "pyproject.toml", ROOT / project["project"]["readme"], ROOT / "LICENSE"]
+    for part in project["tool"]["setuptools"]["packages"]["find"]["where"]:
+        for package in (ROOT / part).glob("capgan_*"):
+            if package.suffix != ".egg-info":
+                needed += [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert len(needed) > 100
+    for path in needed:
+        assert _goes_to_docker(path.relative_to(ROOT).as_posix(), rules), path
+    for name in (".git/HEAD", ".venv/bin/python", "bundle/model.fp32.onnx", "runs/1/last.pt", "token", "key.pem", ".env",
+                 "tests/conftest.py", "capgan_edge/__pycache__/cli.pyc", "capgan_edge.egg-info/PKG-INFO",
+                 "benchmarks/results/a.json", "demo/a.mp4", "capgan_edge/.env"):  # fmt: skip
+        assert not _goes_to_docker(name, rules), name
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
