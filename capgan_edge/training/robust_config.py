@@ -23,7 +23,7 @@ class RobustConfig:
     head_epochs: int = 36
     """Encoder and class head alone, adversarially: the cheapest place to become robust."""
     head_small_crop_epochs: int = 28
-    """The first of them on crops of `small_crop_px`, at about half the cost; `--set head_epochs` alone keeps the share."""
+    """The first of them on crops of `small_crop_px`, at half the cost; `--set head_epochs` alone keeps the share."""
     draw_epochs: int = 1
     """The painter learns to draw any shares of the classes, on noisy images; encoder and head frozen, no attack."""
     painter_epochs: int = 2

@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
-    """While it is entered, both signals are noted; outside of the main thread, which alone may ask for them, neither."""
+    """While it is entered, both signals are noted; outside of the main thread, which alone may ask, neither."""
 
     def __init__(self) -> None:
         self.is_asked = False

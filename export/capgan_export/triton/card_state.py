@@ -8,7 +8,7 @@ from capgan_edge.runtime import card_check
 from capgan_edge.runtime.manifest import Manifest
 
 TritonCardState = Literal["passed", "weak", "failed", "other runtime", "stale", "none"]
-"""`weak`: passed, yet says little; `other runtime`: measured on what Triton does not run it with; `stale`: of other bytes."""
+"""`weak`: passed, yet says little; `other runtime`: measured on what Triton does not run; `stale`: of other bytes."""
 
 
 def card_state(manifest: Manifest, artifact: str) -> TritonCardState:

@@ -240,7 +240,8 @@ def card_of(bundle: Bundle, *, passed: bool = True, sha256: str | None = None, *
     strict = {card_check.FAILS_AT: {check.name: 0.1}, card_check.LAXER: []}
     return RobustnessCard(artifact=NAME, artifact_sha256=sha256 or bundle.manifest.files[NAME].sha256,
                           against="tiny in torch", against_sha256="3" * 64, created="2026-11-23", data="signs/test",
-                          seed=0, device="a CPU", settings=strict | settings, checks=(check,), passed=passed)  # fmt: skip
+                          seed=0, device="a CPU", settings=strict | settings, checks=(check,),
+                          passed=passed)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ CASES = [
     Case("a version in the body", "POST", INFER, json.dumps(json_request(frames_of(1), model_version="1")).encode(),
          {}, 404, "without versions"),
     Case("a long name", "POST", INFER, _changed(name="x" * 900_000), {}, 400, "expected the input frames UINT8"),
-    Case("header 0", "POST", INFER, WHOLE, {HEADER: "0"}, 400, "expected a JSON object before the tensors, got 0 bytes"),
+    Case("header 0", "POST", INFER, WHOLE, {HEADER: "0"}, 400,
+         "expected a JSON object before the tensors, got 0 bytes"),
     Case("no inputs", "POST", INFER, b"{}", {}, 400, "expected inputs to be a list"),
     Case("two inputs", "POST", INFER, b'{"inputs": [{}, {}]}', {}, 400, "expected one input, frames, got 2"),
     Case("no name", "POST", INFER, b'{"inputs": [{}]}', {}, 400, "expected name to be a text"),
@@ -156,7 +157,8 @@ def _png16(*, color_type: int) -> bytes:
     num_channels = {2: 3, 6: 4}[color_type]
     rows = (b"\0" + bytes(2 * num_channels * 9)) * 9
     held = b"\x89PNG\r\n\x1a\n"
-    for kind, data in ((b"IHDR", struct.pack(">IIBBBBB", 9, 9, 16, color_type, 0, 0, 0)), (b"IDAT", zlib.compress(rows)),
+    for kind, data in ((b"IHDR", struct.pack(">IIBBBBB", 9, 9, 16, color_type, 0, 0, 0)),
+                       (b"IDAT", zlib.compress(rows)),
                        (b"IEND", b"")):  # fmt: skip
         held += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     return held

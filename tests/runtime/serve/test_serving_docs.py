@@ -164,7 +164,8 @@ def test_the_images_are_built_from_the_packages_and_from_nothing_else() -> None:
     assert len(needed) > 100
     for path in needed:
         assert _goes_to_docker(path.relative_to(ROOT).as_posix(), rules), path
-    for name in (".git/HEAD", ".venv/bin/python", "bundle/model.fp32.onnx", "runs/1/last.pt", "token", "key.pem", ".env",
+    for name in (".git/HEAD", ".venv/bin/python", "bundle/model.fp32.onnx", "runs/1/last.pt", "token", "key.pem",
+                 ".env",
                  "tests/conftest.py", "capgan_edge/__pycache__/cli.pyc", "capgan_edge.egg-info/PKG-INFO",
                  "benchmarks/results/a.json", "demo/a.mp4", "capgan_edge/.env"):  # fmt: skip
         assert not _goes_to_docker(name, rules), name
