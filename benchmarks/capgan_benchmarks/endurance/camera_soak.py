@@ -13,6 +13,7 @@ from capgan_benchmarks.endurance.answers import Kind, tally_of
 from capgan_benchmarks.endurance.bench import Bench
 from capgan_benchmarks.endurance.footage import FPS, KnownVideo, sign_video
 from capgan_benchmarks.endurance.memory import MemoryWatch
+from capgan_benchmarks.endurance.neighbours import others_since_now
 from capgan_benchmarks.endurance.over_time import over_time
 from capgan_benchmarks.endurance.process import PATIENCE_S, Process, camera_loop, ended_after
 from capgan_benchmarks.endurance.soak_record import CameraSoak
@@ -70,12 +71,14 @@ def soak_camera(bench: Bench, seconds: float, sample_s: float) -> CameraSoak:
         else:
             raise CapganError(f"expected the camera loop to run, but it ended: {process.wait().err.strip()[-300:]}")
         began_s = time.monotonic()
+        others = others_since_now(process.pid)
         with MemoryWatch(process.pid, sample_s) as watch:
             for row in rows:
                 seen.take(row, time.monotonic() - began_s)
                 if time.monotonic() - began_s >= seconds:
                     break
             length_s = time.monotonic() - began_s
+        others_processors = others()
         process.popen.send_signal(signal.SIGTERM)
         for row in rows:  # what it still had in hand
             seen.take(row, length_s)
@@ -84,7 +87,8 @@ def soak_camera(bench: Bench, seconds: float, sample_s: float) -> CameraSoak:
     return CameraSoak(minutes=length_s / 60, fps=FPS, num_video_frames=len(known), frames=counts["frames"],
                       dropped=counts["dropped"], uncounted=seen.uncounted, missing_events=seen.missing,
                       errors=counts["errors"], source_changes=tuple(seen.changes), verdicts=tally_of(seen.kinds),
-                      age=over_time(seen.ages, length_s), memory=watch.memory(), exit_code=code)  # fmt: skip
+                      age=over_time(seen.ages, length_s), memory=watch.memory(),
+                      others_processors=others_processors, exit_code=code)  # fmt: skip
 
 
 def _rows(process: Process) -> Iterator[dict[str, Any]]:

@@ -83,15 +83,16 @@ def summary(record: SoakRecord) -> list[str]:
     if record.camera is not None:
         held = record.camera
         lines.append(f"camera loop, {held.minutes:.1f} min at {held.fps:g} fps: {held.frames} frames, "
-                     f"{held.dropped} dropped and counted, age {_said(held.age)}; "
-                     f"memory: {held.memory.slope_said}")  # fmt: skip
+                     f"{held.dropped} dropped and counted, age {_said(held.age)}; memory: {held.memory.slope_said}; "
+                     f"others used {held.others_processors:.2f} processors")  # fmt: skip
     if record.server is not None:
         load = record.server
         lines.append(f"server, {load.minutes:.1f} min at {load.rate_per_s:.0f} of {load.capacity_per_s:.0f} requests "
-                     f"a second: {load.answers.asked} asked, {load.answers.right} right, "
-                     f"{load.answers.refused} refused, latency {_said(load.latency)}; "
-                     f"memory: {load.memory.slope_said}")  # fmt: skip
-    return [*lines, *(record.problems or ["passed: no growth of memory, nothing lost, nothing mixed up"])]
+                     f"a second ({load.capacity_after_per_s:.0f} afterwards): {load.answers.asked} asked, "
+                     f"{load.answers.right} right, {load.answers.refused} refused, latency {_said(load.latency)}; "
+                     f"memory: {load.memory.slope_said}; others used {load.others_processors:.2f} "
+                     "processors")  # fmt: skip
+    return [*lines, *(record.problems or [record.verdict])]
 
 
 def _said(held: OverTime) -> str:

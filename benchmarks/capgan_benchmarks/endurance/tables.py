@@ -33,9 +33,16 @@ one, and a frame that has neither an event nor a place among the counted drops h
 
 A server's load is open loop: a Poisson process asks whether or not earlier answers came, at 70 % of what a closed loop
 of clients on the same machine got from it just before, and a latency runs from when its question was due. Every batch
-size was asked for once before, since an engine keeps what it prepared for it. Memory is that of the process (resident);
-its slope is fitted to the means of up to 20 blocks behind the first fifth of the run,
-with a 95 % interval that counts related neighbours as fewer. Memory grows where that whole interval is above zero."""
+size was asked for once before, since an engine keeps what it prepared for it, and the queue was filled once. The
+capacity is measured again behind the load, and what other processes took of the machine meanwhile is told: a queue that
+fills at 70 % means that one of the two changed, or that the server wastes time, and the soak is not passed where it
+refuses over 1 %.
+
+Memory is that of the process (resident). The first fifth of a run is warm-up, and is told apart. Behind it a slope is
+fitted to the means of up to 20 blocks, with a 95 % interval that counts related neighbours as fewer. Memory grows where
+that whole interval is above zero, the line rises by 1 MiB or more (what Python's allocator takes at once), and a
+quarter of the rise or more is in the second half: what levels off is no leak. Runs under 5 minutes say nothing of
+it."""
 
 
 def faults_table(record: FaultsRecord | None = None, *, has_seen: bool = False) -> str:
@@ -75,7 +82,9 @@ def soak_section(record: SoakRecord, figure: Path) -> str:
     lines = [_line(["", "camera loop", "server"]), f"|{'---|' * 3}"]
     columns = (_camera_cells(record), _server_cells(record))
     lines += [_line([name, *(column.get(name, "-") for column in columns)]) for name in columns[0] | columns[1]]
-    passed = "Passed." if not record.problems else f"**Not passed**: {'; '.join(record.problems)}."
+    passed = f"{record.verdict[0].upper()}{record.verdict[1:]}."
+    if record.problems:
+        passed = f"**Not passed**: {'; '.join(record.problems)}."
     picture = f"![Frame age, latency and memory over time](../benchmarks/results/{figure.name})"
     return "\n\n".join([origin, "\n".join(lines), passed, picture])
 
@@ -87,6 +96,7 @@ def _camera_cells(record: SoakRecord) -> dict[str, str]:
     return {
         "minutes": f"{held.minutes:.1f}",
         "asked": f"video at {held.fps:g} frames a second",
+        "used by other processes": f"{held.others_processors:.2f} processors",
         "answers": f"{held.frames} verdicts: {_said(held.verdicts)}",
         "not answered, and told": f"{held.dropped} frames dropped for newer ones",
         "vanished": f"{held.uncounted} frames, {held.missing_events} events",
@@ -102,7 +112,9 @@ def _server_cells(record: SoakRecord) -> dict[str, str]:
         return {}
     return {
         "minutes": f"{held.minutes:.1f}",
-        "asked": f"{held.rate_per_s:.0f} requests/s, {held.load_percent:.0f} % of {held.capacity_per_s:.0f}",
+        "asked": f"{held.rate_per_s:.0f} requests/s, {held.load_percent:.0f} % of {held.capacity_per_s:.0f} "
+        f"({held.capacity_after_per_s:.0f} afterwards)",
+        "used by other processes": f"{held.others_processors:.2f} processors",
         "answers": f"{held.answers.asked}: {_said(held.answers)}",
         "not answered, and told": f"{held.answers.refused} requests refused with 503",
         "vanished": f"{held.answers.lost} requests",
@@ -125,7 +137,8 @@ def _durations(held: OverTime) -> str:
 
 
 def _memory(held: Memory) -> str:
-    return f"{held.first_mib:.0f} to {held.last_mib:.0f} MiB, at most {held.largest_mib:.0f}; {held.slope_said}"
+    return (f"warm-up of {held.warm_up_s / 60:.1f} min {held.started_mib:.1f} to {held.first_mib:.1f} MiB, then to "
+            f"{held.last_mib:.1f}, at most {held.largest_mib:.1f}; {held.slope_said}")  # fmt: skip
 
 
 def _line(cells: Sequence[str]) -> str:

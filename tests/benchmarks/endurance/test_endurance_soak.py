@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
+from capgan_benchmarks.endurance.answers import Tally
 from capgan_benchmarks.endurance.bench import Bench
 from capgan_benchmarks.endurance.soak import soaked, summary
 from capgan_benchmarks.endurance.soak_figure import drawn, figure_of
 from capgan_benchmarks.endurance.soak_record import SoakRecord
 from capgan_benchmarks.endurance.tables import soak_section
+from capgan_edge.hardware import num_cpus
+from capgan_edge.runtime.serve.limits import Limits
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +33,17 @@ def test_loop_and_server_are_held_to_what_must_be(record: SoakRecord) -> None:
     assert server.answers.is_clean
     assert server.answers.right > 0
     assert server.rate_per_s == pytest.approx(0.7 * server.capacity_per_s)
+    assert server.capacity_after_per_s > 0
+    assert server.answers_in_burst.is_clean
+    assert server.answers_in_burst.asked == Limits().max_open_requests
+    assert server.answers_in_burst.right >= Limits().max_queue
+    assert server.answers_in_closed_loop.asked > server.capacity_per_s * server.capacity_seconds
     assert server.exit_code == 0
     for memory in (camera.memory, server.memory):
         assert memory.n > 10
         assert memory.first_mib > 20
+        assert memory.grows is None
+    assert all(0 <= part.others_processors < num_cpus() + 1 for part in (camera, server))
 
 
 def test_the_record_is_read_back_and_what_is_wrong_in_it_is_told(record: SoakRecord) -> None:
@@ -51,6 +61,23 @@ def test_the_record_is_read_back_and_what_is_wrong_in_it_is_told(record: SoakRec
     assert "server: memory grows" in said
     assert "server: open loop: 0 mixed, 0 wrong, 2 lost" in said
     assert summary(worse)[-len(said) :] == said
+
+
+def test_a_server_that_refuses_at_a_load_that_it_should_take_has_not_passed(record: SoakRecord) -> None:
+    assert record.server is not None
+    for num_refused, is_passed in ((0, True), (1, True), (2, False)):
+        answers = Tally(right=150 - num_refused, refused=num_refused)
+        server = record.server.model_copy(update={"answers": answers, "capacity_after_per_s": 90.0})
+        problems = record.model_copy(update={"server": server, "camera": None}).problems
+        assert (not problems) is is_passed
+        assert is_passed or ("2 of 150 refused at 70 %" in problems[0] and "90/s afterwards" in problems[0])
+
+
+def test_a_run_too_short_to_judge_memory_is_not_said_to_have_shown_no_growth(record: SoakRecord) -> None:
+    assert record.camera is not None
+    assert "too short" in record.model_copy(update={"server": None}).verdict
+    steady = record.camera.model_copy(update={"memory": record.camera.memory.model_copy(update={"grows": False})})
+    assert "no growth" in record.model_copy(update={"server": None, "camera": steady}).verdict
 
 
 def test_the_figure_draws_all_that_was_measured(record: SoakRecord, tmp_path: Path) -> None:
