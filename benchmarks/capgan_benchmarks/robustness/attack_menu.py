@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from capgan_edge.attacks import Attack
 
 _QUICK = "quick"
+_BY_RATIO = ("APGDT", "AutoAttack")
+"""Climb the difference-of-logits ratio, which is made of four classes."""
 _STEPS = {"steps": 1}
 _QUERIES = {"queries": 1}
 _GRADIENT_PASSES = 3.0
@@ -90,6 +92,11 @@ def needs_gradients(name: str) -> bool:
     return _item(name)[0].needs_gradients
 
 
+def fewest_classes(name: str) -> int:
+    """Return how many classes an attack needs: of the targeted ratio of logits, four."""
+    return 4 if _item(name)[0].kind in _BY_RATIO else 2
+
+
 def is_square(name: str) -> bool:
     """Whether an attack asks for whole frames within epsilon and nothing else, as artifact-query wants it."""
     return _item(name)[0].kind == "Square"
@@ -115,6 +122,20 @@ def passes_of(name: str, tier: str) -> float:
     """Return about how many passes forward of its model an attack takes an image."""
     item, length = _item(name, tier)
     return item.passes * length
+
+
+def distinct(names: Sequence[str], tier: str) -> tuple[str, ...]:
+    """Return the names without those of an attack that is named before: `square-200` is `square` of the tier quick.
+
+    Raises:
+        ConfigError: there is no attack of one of these names.
+    """
+    kept: dict[str, tuple[MenuItem, int]] = {}
+    for name in names:
+        attack = _item(name, tier)
+        if attack not in kept.values():
+            kept[name] = attack
+    return tuple(kept)
 
 
 def require_attack(name: str) -> None:

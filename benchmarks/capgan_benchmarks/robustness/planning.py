@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from capgan_benchmarks.robustness.subject import Subject
 
 USUAL_EPSILON = 8 / LEVELS
-_FEWEST_CLASSES = 4
-_NEED_CLASSES = ("apgd-t", "autoattack")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,8 +107,7 @@ def plan(config: RobustnessConfig, subject: Subject, n: int) -> Plan:
     Raises:
         ConfigError: what was asked for by name does not apply; the message says what would work.
     """
-    for name in config.attacks:
-        attack_menu.require_attack(name)
+    attacks = attack_menu.distinct(config.attacks, config.tier)  # two cells of one attack could not be told apart
     tier, jobs = TIERS[config.tier], list[Job]()
     not_tested = [NotTested(what=name, why=why) for name, why in subject.left_out.items()]
     for name in (threat.name for threat in THREATS):
@@ -124,13 +121,17 @@ def plan(config: RobustnessConfig, subject: Subject, n: int) -> Plan:
                     raise ConfigError(f"{name} expected something else than {subject.name}: {why}")
                 not_tested.append(NotTested(what=what, why=why))
                 continue
-            for attack in config.attacks or tier.attacks.get(name, ()):
+            for attack in attacks or tier.attacks.get(name, ()):
                 if why := _why_not_attack(name, attack, subject):
                     not_tested.append(NotTested(what=f"{attack} in {what}", why=why))
-                else:
-                    jobs += _jobs(config, name, attack, artifact, n)
+                    continue
+                for job in _jobs(config, name, attack, artifact, n):
+                    if why := _why_not_epsilon(job):
+                        not_tested.append(NotTested(what=f"{attack} at {epsilon_text(job.epsilon)} in {what}", why=why))
+                    else:
+                        jobs.append(job)
     unique = tuple({(each.what, each.why): each for each in not_tested}.values())
-    _require_what_was_named(config, jobs, subject, unique)
+    _require_what_was_named((*config.scenarios, *attacks), jobs, subject, unique)
     return Plan(jobs=tuple(jobs), not_tested=(*unique, *_untried(jobs, config.tier, tuple(subject.artifacts))))
 
 
@@ -172,17 +173,25 @@ def _why_not_attack(scenario: str, attack: str, subject: Subject) -> str | None:
         return "it needs gradients, and there are outputs alone; square and spsa work here"
     if scenario == STEALTHY and not attack.startswith("pgd-"):
         return "it does not see the suspicion; pgd-7, pgd-40 or another pgd-N works here"
-    if attack in _NEED_CLASSES and len(subject.labels) < _FEWEST_CLASSES:
-        return f"it needs {_FEWEST_CLASSES} classes or more, and {subject.name} has {len(subject.labels)}"
+    fewest = attack_menu.fewest_classes(attack)
+    if len(subject.labels) < fewest:
+        return f"it needs {fewest} classes or more, and {subject.name} has {len(subject.labels)}"
+    return None
+
+
+def _why_not_epsilon(job: Job) -> str | None:
+    """Return why an attack that fits a threat model cannot be run at an epsilon, and at which it can."""
+    if job.scenario == ARTIFACT_QUERY and job.epsilon == 0:
+        return "its queries are 8-bit frames of another level, and within epsilon 0 there is none; 1/255 and more work"
     return None
 
 
 def _require_what_was_named(
-    config: RobustnessConfig, jobs: Sequence[Job], subject: Subject, not_tested: Sequence[NotTested]
+    names: Sequence[str], jobs: Sequence[Job], subject: Subject, not_tested: Sequence[NotTested]
 ) -> None:
     """Raise where a threat model or an attack that was named is in no job."""
     ran = {job.scenario for job in jobs}, {job.attack for job in jobs}
-    for name in (*config.scenarios, *config.attacks):
+    for name in names:
         if name in ran[0] or name in ran[1]:
             continue
         whys = [each.why for each in not_tested if each.what.startswith(f"{name} ") or each.what.endswith(f" {name}")

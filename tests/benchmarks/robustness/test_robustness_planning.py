@@ -11,6 +11,7 @@ import pytest
 from capgan_benchmarks.robustness.config import RobustnessConfig
 from capgan_benchmarks.robustness.pair import pair_from_source
 from capgan_benchmarks.robustness.planning import Job, Plan, plan, targets_of
+from capgan_benchmarks.robustness.running import cell_name
 from capgan_benchmarks.robustness.subject import FP32, Subject, find_subject
 from capgan_benchmarks.robustness.systems import PAIR, VICTIM
 from capgan_benchmarks.threats.catalogue import THREATS
@@ -166,8 +167,26 @@ def test_a_classifier_without_gradients_is_attacked_by_its_outputs(subject: Subj
 
 def test_targeted_attacks_need_four_classes(subject: Subject) -> None:
     few = replace(subject, labels=subject.labels[:3])
-    with pytest.raises(ConfigError, match="needs 4 classes or more"):
-        planned(few, scenarios=("end-to-end",), attacks=("autoattack",))
+    for name in ("autoattack", "autoattack-100", "apgd-t", "apgd-t-20"):
+        with pytest.raises(ConfigError, match="needs 4 classes or more"):
+            planned(few, scenarios=("end-to-end",), attacks=(name,))
+
+
+def test_an_attack_that_is_named_twice_by_other_lengths_of_the_same_is_run_once(subject: Subject) -> None:
+    names = ("square", "square-200", "fgsm", "square-r5", "square-100", "pgd-40")
+    jobs = planned(subject, scenarios=("end-to-end",), attacks=names).jobs
+    assert [job.attack for job in jobs] == ["square", "fgsm", "square-r5", "square-100", "pgd-40"]
+    config = RobustnessConfig(subject="signs")
+    assert len({(cell_name(job, config), job.epsilon) for job in jobs}) == len(jobs)
+    assert len(planned(subject, scenarios=("end-to-end",), attacks=names, tier="paper").jobs) == len(names)
+
+
+def test_a_query_to_a_file_within_epsilon_0_is_told_as_not_run_and_stops_nothing(subject: Subject) -> None:
+    found = planned(subject, scenarios=("artifact-query",), attacks=("square-10",), epsilons=(0.0, EPSILON))
+    assert [(job.artifact, job.epsilon) for job in found.jobs] == [(FP32, EPSILON), (INT8, EPSILON)]
+    assert "1/255 and more work" in whys(found)[f"square-10 at 0/255 in artifact-query on {INT8}"]
+    with pytest.raises(ConfigError, match=r"artifact-query to fit.*1/255 and more work"):
+        planned(subject, scenarios=("artifact-query",), attacks=("square-10",), epsilons=(0.0,))
 
 
 def test_transfer_without_a_surrogate_says_how_to_train_one(subject: Subject) -> None:

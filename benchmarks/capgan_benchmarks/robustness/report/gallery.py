@@ -15,8 +15,9 @@ from capgan_benchmarks.robustness.report.portraits import Portraits, portraits_o
 from capgan_benchmarks.robustness.report.reading import victims
 
 _LEAD = (
-    "The attack under which the defence fares worst at the main budget. Chosen by the rule under each heading, so not "
-    f"to please; how often it happens is in the tables. The difference is shown {NOISE_GAIN} times as strong, on grey. "
+    "Of each threat model shown, the attack under which the defence fares worst at the main budget. Images are chosen "
+    "by the rule under each heading, so not to please; how often it happens is in the tables. The difference is shown "
+    f"{NOISE_GAIN} times as strong, on grey. "
     "Attention is the sum over the purifier's channels of <i>w<sub>k</sub>E<sub>k</sub></i> on the attacked frame, "
     "bright where it weighs most."
 )

@@ -55,7 +55,7 @@ td.number,td small,td b{white-space:nowrap}
 table b{font-weight:650}
 tbody+tbody{border-top:1px solid var(--line)}
 .scores tbody tr:last-child>*{border-bottom:1px solid var(--line)}
-.scores tbody:last-child tr:last-child>*{border-bottom:0}
+.scores tbody:last-child tr:last-child>*,.scores tbody:last-child th[scope=rowgroup]{border-bottom:0}
 .scores th[scope=rowgroup],.scroll th[scope=row]{position:sticky;left:0;background:var(--card);z-index:1}
 .scores .system{min-width:98px}
 .scores .budget{white-space:nowrap}
@@ -73,6 +73,7 @@ tr:has(.marked)>*{background:var(--bad-tint)!important}
 details{margin-top:12px}summary{cursor:pointer;color:var(--soft);font-size:.9rem;font-weight:600;padding:4px 0}
 summary:hover{color:var(--ink)}
 details[open]>summary{margin-bottom:6px}
+.panels+details>.scroll{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:6px 16px}
 .panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(290px,1fr));gap:14px}
 .panels figure{margin:0;padding:14px 14px 8px;min-width:0}
 .panels figcaption{color:var(--ink);font-weight:600;margin-bottom:6px;overflow-wrap:anywhere}
@@ -104,7 +105,7 @@ svg.mark{width:32px;height:16px;vertical-align:-3px;margin:0 7px 0 0;display:inl
 .check .badge{margin:0;flex:none}.check dl{gap:4px 14px}
 pre{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:14px 18px;overflow-x:auto;
 white-space:pre-wrap;overflow-wrap:anywhere}
-td code{word-break:break-all;display:block;min-width:150px}
+td code{overflow-wrap:anywhere;display:block;min-width:150px}
 @media screen and (max-width:860px){.scroll table{min-width:720px}.scroll table.few{min-width:0}
 .strip .heads{display:none}.strip .system{grid-template-columns:1fr 1fr}
 .system h3{grid-column:1/-1;margin:0}.large .what{display:block;font-weight:600}.large b{font-size:1.7rem}

@@ -168,4 +168,6 @@ def _rounded(cell: Cell) -> str:
 
 
 def _settings(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "none"
+    """Say each; of a float six digits, since the record has all of them."""
+    said = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in settings.items()}
+    return ", ".join(f"{name} {value}" for name, value in said.items()) or "none"

@@ -112,6 +112,12 @@ def test_the_end_to_end_figure_is_as_large_as_the_clean_one(full: str) -> None:
     assert re.findall(r"<b>([^<]+)</b>", of_victim)[1] == "8.3 %"
 
 
+def test_settings_are_told_in_as_many_digits_as_people_read(record: RobustnessRecord) -> None:
+    attacked = record.cells[-1].model_copy(update={"settings": {"epsilon": 8 / 255, "steps": 40, "step_size": None}})
+    page = page_of(record.model_copy(update={"cells": (*record.cells[:-1], attacked)}), None)
+    assert "epsilon 0.0313725, steps 40, step_size None" in section(page, "threats")
+
+
 def test_the_command_is_written_as_it_is_typed(full: str) -> None:
     assert "capgan-edge benchmark robustness 'signs nano' --n 12" in section(full, "reproduce")
 
