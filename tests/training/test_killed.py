@@ -59,7 +59,8 @@ def test_a_stopped_process_leaves_a_whole_checkpoint_to_go_on_from(
         assert process.stdout.readline() == "here\n"
         process.send_signal(sent)
         process.communicate(timeout=60)
-    assert process.returncode == -sent
+    # After Ctrl-C the interpreter ends by the signal, or with 1: imports beneath torch change which.
+    assert process.returncode in ((-sent,) if sent == signal.SIGKILL else (-sent, 1))
     leftovers = [path.name for path in tmp_path.glob(".*.tmp")]
     assert len(leftovers) == (1 if place == "write" else 0)  # the half-written file never got its name
 
