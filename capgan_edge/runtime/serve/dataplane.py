@@ -40,7 +40,9 @@ class EdgeDataPlane(DataPlane):  # type: ignore[misc]
         return not self.is_draining and all(model.ready for model in models)
 
     async def model_metadata(self, model_name: str) -> dict[str, Any]:
-        return {**await super().model_metadata(model_name), "platform": self.model(model_name).loaded.platform}
+        """Describe the model; its list of versions is empty, where KServe would say null."""
+        said = {"platform": self.model(model_name).loaded.platform, "versions": []}
+        return {**await super().model_metadata(model_name), **said}
 
     def model(self, name: str) -> PurifiedModel:
         """Return the model of this name, or raise KServe's ModelNotFound."""
@@ -65,12 +67,19 @@ class EdgeDataPlane(DataPlane):  # type: ignore[misc]
     ) -> tuple[Any, dict[str, str]]:
         """Write an answer; never as a cloud event, whatever headers a request came with.
 
-        JSON is written here: KServe's own says null of each member that is optional, where the protocol leaves it out.
+        JSON is written here, also in front of tensors: KServe's own says null of each member that is optional, where
+        the protocol leaves it out.
         """
         said, named = super().encode(model_name, response, {}, req_attributes)
         if isinstance(said, dict):
-            said = orjson.dumps({key: value for key, value in said.items() if value is not None})
-        return said, named
+            return _without_null(said), named
+        num_json_bytes = int(named[HEADER])
+        head = _without_null(orjson.loads(said[:num_json_bytes]))
+        return head + said[num_json_bytes:], {**named, HEADER: str(len(head))}
+
+
+def _without_null(said: dict[str, Any]) -> bytes:
+    return orjson.dumps({key: value for key, value in said.items() if value is not None})
 
 
 class ClosedRepository(ModelRepositoryExtension):  # type: ignore[misc]

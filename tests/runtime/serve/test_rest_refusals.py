@@ -214,6 +214,23 @@ def test_what_is_null_is_as_good_as_not_there_and_no_answer_says_null(server: Ru
     assert b"null" not in reply.body
     assert "model_version" not in reply.json
     assert "mine" not in reply.json["parameters"]
+    assert server.ask("GET", f"/v2/models/{NAME}").json["versions"] == []
+
+
+def test_no_answer_with_tensors_behind_it_says_null(server: Running) -> None:
+    frames = frames_of(2)
+    body, num_json = binary_request(
+        frames, outputs=[{"name": "logits", "parameters": {"binary_data": True}}, {"name": "suspicion"}]
+    )
+    reply = server.ask("POST", INFER, body, {HEADER: str(num_json)})
+    size = int(reply.headers[HEADER.lower()])
+    head = json.loads(reply.body[:size])
+    assert b"null" not in reply.body[:size]
+    assert "model_version" not in head
+    assert [held["name"] for held in head["outputs"]] == ["logits", "suspicion"]
+    assert len(head["outputs"][1]["data"]) == 2
+    logits_NK = np.frombuffer(reply.body[size:], "<f4").reshape(head["outputs"][0]["shape"])
+    np.testing.assert_allclose(logits_NK, logits_of(frames), rtol=1e-5)
 
 
 def test_the_largest_nested_request_is_taken(shared_bundle: Bundle) -> None:
