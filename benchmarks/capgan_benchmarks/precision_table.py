@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
+from capgan_calibration.command import calibrate
+from capgan_calibration.mixture import mixture_from_text
 from capgan_edge.errors import DataError
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -37,6 +40,30 @@ def short_table(record: dict[str, Any]) -> str:
         if row["precision"] != "int8" or row["calibration"]["method"] == _SHOWN[by]:
             rows.append(row)
     return _table(record, rows)
+
+
+def adopted_row(record: dict[str, Any]) -> str:
+    """Return what `capgan-edge calibrate` does where nothing else is asked for, and which row of the table that is.
+
+    Raises:
+        DataError: the record has no such row.
+    """
+    options = {name: option.default for name, option in inspect.signature(calibrate).parameters.items()}
+    method, ratios = options["method"], dict(mixture_from_text(options["mix"]).ratios)
+    mixture = {kind: ratio / sum(ratios.values()) for kind, ratio in ratios.items()}
+    for row in record["variants"]:
+        held = row.get("calibration") or {}
+        if row.get("by") == "capgan-edge" and (held.get("method", "").split(" ")[0], held["mixture"]) == (
+            method,
+            mixture,
+        ):
+            asked = f"`--method {method} --mix {options['mix']} --rest {options['rest']}`"
+            return (
+                f"Adopted: `capgan-edge calibrate` does {asked} by itself, the row *{_maker(row)}; {_calibration(row)}*"
+            )
+    raise DataError(
+        f"expected a variant of {method} on {options['mix']}, which calibrate does, got none; measure it too"
+    )
 
 
 def _table(record: dict[str, Any], rows: list[dict[str, Any]]) -> str:

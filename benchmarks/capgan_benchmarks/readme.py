@@ -1,4 +1,5 @@
-"""Write README's tables, docs/precision.md, results.md and endurance.md, from the packages' cards and newest records.
+"""Write README's tables, docs/precision.md, results.md and endurance.md, and the goals of docs/latency.md, from the
+packages' cards and the newest records.
 
 python -m capgan_benchmarks.readme
 """
@@ -8,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from capgan_benchmarks.endurance.tables import endurance_page, faults_table
-from capgan_benchmarks.precision_table import full_table, newest_record, short_table
+from capgan_benchmarks.latency.goals_table import goals_section, goals_table
+from capgan_benchmarks.precision_table import adopted_row, full_table, newest_record, short_table
 from capgan_benchmarks.records import ROOT
 from capgan_benchmarks.robustness_table import readme_table, results_page
 from capgan_edge import zoo
@@ -16,11 +18,12 @@ from capgan_edge.errors import DataError
 from capgan_edge.files import write_atomic
 
 README, PRECISION, RESULTS = ROOT / "README.md", ROOT / "docs" / "precision.md", ROOT / "docs" / "results.md"
-ENDURANCE = ROOT / "docs" / "endurance.md"
+ENDURANCE, LATENCY = ROOT / "docs" / "endurance.md", ROOT / "docs" / "latency.md"
 BEGIN, END = "<!-- figures:", "<!-- end of figures -->"
 BEGIN_PRECISION, END_PRECISION = "<!-- precisions:", "<!-- end of precisions -->"
 BEGIN_THREATS, END_THREATS = "<!-- threats:", "<!-- end of threats -->"
 BEGIN_FAULTS, END_FAULTS = "<!-- faults:", "<!-- end of faults -->"
+BEGIN_GOALS, END_GOALS = "<!-- goals:", "<!-- end of goals -->"
 ARTIFACT = "purified, model.fp32.onnx, 8-bit frames"
 VICTIM = "bare classifier, raw_logits of model.fp32.onnx, 8-bit frames"
 
@@ -42,8 +45,15 @@ def with_tables(text: str) -> str:
     text = _between(text, BEGIN, END, table())
     text = _between(text, BEGIN_THREATS, END_THREATS, readme_table())
     text = _between(text, BEGIN_FAULTS, END_FAULTS, faults_table())
+    if BEGIN_GOALS in text:
+        text = _between(text, BEGIN_GOALS, END_GOALS, goals_table())
     record = newest_record()
     return _between(text, BEGIN_PRECISION, END_PRECISION, f"{_origin(record)}.\n\n{short_table(record)}")
+
+
+def with_goals(text: str) -> str:
+    """Return docs/latency.md's text with the goals of speed between their markers, and why some were missed."""
+    return _between(text, BEGIN_GOALS, END_GOALS, goals_section())
 
 
 def precision_page() -> str:
@@ -59,6 +69,8 @@ Written by `python -m capgan_benchmarks.readme` from the newest record of `{comm
 on the FP32 twin. In brackets the 95 % interval. {attacks}.
 
 {full_table(record)}
+
+{adopted_row(record)}.
 """
 
 
@@ -74,7 +86,7 @@ def _settings(frames: dict[str, Any]) -> str:
 def _between(text: str, begin: str, end: str, content: str) -> str:
     first, last = text.find(begin), text.find(end)
     if first < 0 or last < first:
-        raise DataError(f"expected the markers {begin!r} and {end!r} in README.md, in this order; put them back")
+        raise DataError(f"expected the markers {begin!r} and {end!r} in the page, in this order; put them back")
     head = text[: text.index("\n", first)]
     return f"{head}\n\n{content}\n\n{text[last:]}"
 
@@ -94,3 +106,4 @@ if __name__ == "__main__":
     write_atomic(PRECISION, precision_page().encode())
     write_atomic(RESULTS, results_page().encode())
     write_atomic(ENDURANCE, endurance_page().encode())
+    write_atomic(LATENCY, with_goals(LATENCY.read_text()).encode())

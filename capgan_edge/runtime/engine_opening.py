@@ -102,5 +102,6 @@ def _refuse_host_code(sidecar: EngineSidecar, name: str, *, is_allowed: bool) ->
     if "VERSION_COMPATIBLE" in sidecar.flags and not is_allowed:
         raise ConfigError(
             f"expected leave to run the code that a version-compatible plan brings along, got none for {name}; "
-            "load it with allow_host_code=True if you trust it like a program, or build it without --version-compatible"
+            "pass --allow-host-code (allow_host_code=True in Python) if you trust it like a program, or build it "
+            "without --version-compatible"
         )

@@ -25,12 +25,11 @@ import struct
 from dataclasses import dataclass
 
 from capgan_edge.errors import ArtifactError
-from capgan_edge.runtime.sidecar import Flavour
+from capgan_edge.runtime.sidecar import RTX_TARGETS, Flavour
 
 HEADER_BYTES = 64
 _TRT_TAG, _RTX_TAG = 0x74727466, 0x74727476
 _RTX_LAYOUT = 2
-_RTX_TARGETS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_120", "sm_121")
 _VERSION_END = 28
 
 
@@ -76,4 +75,4 @@ def _rtx_facts(head: bytes) -> tuple[int | None, tuple[str, ...] | None]:
     layout, size_bytes, _, tag, mask = struct.unpack_from("<QQIII", head, 8)
     if layout != _RTX_LAYOUT or tag != _RTX_TAG:
         return None, None
-    return size_bytes, tuple(name for bit, name in enumerate(_RTX_TARGETS) if mask >> bit & 1)
+    return size_bytes, tuple(name for bit, name in enumerate(RTX_TARGETS) if mask >> bit & 1)

@@ -72,7 +72,8 @@ def preflight(
     except ValidationError as error:
         return Verdict(ok=False, reason=f"the sidecar is none: {first_problem(error)}", rebuild=any_build)
     is_elsewhere = host.gpu is not None and bool(known.targets) and host.gpu.sm not in known.targets
-    rebuild = rebuild_command(known, bundle=bundle, target=host.gpu.sm if host.gpu and is_elsewhere else None)
+    rebuild = rebuild_command(known, bundle=bundle, target=host.gpu.sm if host.gpu and is_elsewhere else None,
+                              has_both=len(host.versions or ()) > 1)  # fmt: skip
     try:
         header = read_plan_header(plan_head)
     except ArtifactError as error:
@@ -97,10 +98,16 @@ def _lies(header: PlanHeader, sidecar: EngineSidecar, sha256: str | None, size_b
         yield f"expected a plan of {header.size_bytes} bytes as its header says, got {size_bytes}: the copy is a part"
     if header.flavour != sidecar.flavour:
         yield f"the sidecar says {sidecar.flavour}, the plan was written by {header.flavour}"
-    elif _parts(header.version) != tuple(part % 256 for part in _parts(sidecar.version)):
+    elif not _is_version_of(sidecar.version, header):
         yield f"the sidecar says version {sidecar.version}, the plan was written by {header.version}"
     if header.targets is not None and set(header.targets) != set(sidecar.targets):
         yield f"the sidecar says {_listed(sidecar.targets)}, the plan holds code for {_listed(header.targets)}"
+
+
+def _is_version_of(told: str, header: PlanHeader) -> bool:
+    """Whether a builder's own name of its version is the header's; TensorRT up to 10.7 leaves the build number out."""
+    parts = _parts(told)[:4]
+    return len(parts) >= 3 and _parts(header.version)[: len(parts)] == tuple(part % 256 for part in parts)
 
 
 def _wrong_version(sidecar: EngineSidecar, versions: Mapping[Flavour, str] | None) -> Iterator[str]:
@@ -115,7 +122,8 @@ def _wrong_version(sidecar: EngineSidecar, versions: Mapping[Flavour, str] | Non
 
 def _runs_in(sidecar: EngineSidecar, here: tuple[int, ...]) -> bool:
     built = _parts(sidecar.version)
-    if built[:3] == here[:3]:
+    told = min(len(built), len(here), 4)  # TensorRT refuses another build number too, where both sides tell one
+    if told >= 3 and built[:told] == here[:told]:
         return True
     if "VERSION_COMPATIBLE" not in sidecar.flags or not (built and here):
         return False

@@ -18,6 +18,8 @@ MAX_SIDECAR_BYTES = 1 << 20
 MAX_BATCH = 4096
 """Frames; TensorRT compiles far larger batches into engines that it then calls inconsistent itself."""
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
+RTX_TARGETS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_120", "sm_121")
+"""What TensorRT-RTX compiles for, in the order of its plans' bits (plan_header.py); not sm_87 (Orin), not sm_90."""
 Sm = Annotated[str, StringConstraints(pattern=r"^sm_[0-9]{2,3}$")]
 """A GPU architecture by its compute capability: `sm_86` is 8.6."""
 
@@ -91,18 +93,24 @@ def engine_record(sidecar: EngineSidecar, sidecar_name: str) -> EngineRecord:
                         flavour=sidecar.flavour, version=sidecar.version, targets=sidecar.targets)  # fmt: skip
 
 
-def rebuild_command(sidecar: EngineSidecar, *, bundle: str = "BUNDLE", target: str | None = None) -> str:
+def rebuild_command(
+    sidecar: EngineSidecar, *, bundle: str = "BUNDLE", target: str | None = None, has_both: bool = False
+) -> str:
     """Return the command that builds this engine again from `bundle`.
 
     Args:
         sidecar: of the engine.
         bundle: where the bundle is.
-        target: build for this architecture instead of the engine's.
+        target: build for this architecture instead of the engine's; by TensorRT, there, where it is none of RTX's.
+        has_both: both TensorRTs are installed where the command is to run, so that it has to name one.
     """
     named = () if sidecar.is_portable else sidecar.targets
     targets = named if target is None else (target,)
     words = ["capgan-edge build-engine", shlex.quote(bundle), f"--{sidecar.precision}", f"--batch {sidecar.profile}"]
-    if sidecar.flavour == "tensorrt_rtx":
+    flavour = sidecar.flavour if target is None or target in RTX_TARGETS else "tensorrt"
+    if has_both or flavour != sidecar.flavour:
+        words.append(f"--flavour {flavour}")
+    if flavour == "tensorrt_rtx":
         words += [f"--target {name}" for name in targets]
     if sidecar.workspace_gib is not None:
         words.append(f"--workspace-gib {sidecar.workspace_gib:g}")

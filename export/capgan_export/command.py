@@ -61,6 +61,9 @@ def verify(
     false_alarms: Annotated[
         float, typer.Option(min=0, max=1, help="Suspicion threshold: share of clean frames above it, in (0, 1).")
     ] = 0.01,
+    allow_host_code: Annotated[
+        bool, typer.Option("--allow-host-code", help="Run the code inside a version-compatible engine: trust it first.")
+    ] = False,
     write: Annotated[bool, typer.Option(help="Put cards and thresholds into the bundle's manifest.")] = True,
     is_json: _Json = False,
 ) -> None:
@@ -71,5 +74,5 @@ def verify(
                             precision=precision, gates=gates, against=against, victim=victim,
                             victim_state=victim_state, data=data, adversarial=adversarial, overwrite=force,
                             write_adversarial=write_adversarial, is_written=write,
-                            false_alarms=false_alarms)  # fmt: skip
+                            false_alarms=false_alarms, allow_host_code=allow_host_code)  # fmt: skip
     raise typer.Exit(run_verify(request, is_json=is_json))

@@ -76,6 +76,7 @@ class Case(NamedTuple):
 GOOD = rtx_plan("sm_86")
 TOLD = json.loads(json_from_sidecar(sidecar_of(GOOD)))
 HOST = trt_plan()
+ORIN = GpuIdentity(name="Orin", sm="sm_87")
 NEWER: dict[Flavour, str] = {"tensorrt": "10.16.1.2"}
 REFUSED = [
     Case("a changed byte", judge(GOOD[:-1] + b"\1", sidecar_of(GOOD)), "expected the plan .* of the sidecar"),
@@ -99,12 +100,24 @@ REFUSED = [
         "expected tensorrt_rtx 1.7.1.116, with which it was built, got 1.8.0.3 on this machine",
     ),
     Case("the other flavour here", judge(GOOD, sidecar_of(GOOD), versions=TRT_HERE), "got tensorrt 10.13.3.9"),
+    Case(
+        "both flavours here",
+        judge(GOOD, sidecar_of(GOOD), ADA, {**RTX_HERE, **TRT_HERE}),
+        "RTX 4090 is sm_89",
+        "--fp16 --batch 1,1,8 --flavour tensorrt_rtx --target sm_89 --force",
+    ),
     Case("no TensorRT here", judge(GOOD, sidecar_of(GOOD), versions={}), "on this machine, got no TensorRT"),
     Case(
         "another GPU than compiled for",
         judge(GOOD, sidecar_of(GOOD), ADA),
         "it was compiled for sm_86, and RTX 4090 is sm_89",
         "capgan-edge build-engine 'my bundle' --fp16 --batch 1,1,8 --target sm_89 --force",
+    ),
+    Case(
+        "a GPU that TensorRT-RTX has no code for",
+        judge(GOOD, sidecar_of(GOOD), ORIN),
+        "it was compiled for sm_86, and Orin is sm_87",
+        "capgan-edge build-engine 'my bundle' --fp16 --batch 1,1,8 --flavour tensorrt --force",
     ),
     Case(
         "another GPU than built on",
@@ -119,6 +132,7 @@ REFUSED = [
         "--hardware-compatible --force",
     ),
     Case("a newer TensorRT", judge(HOST, host_sidecar_of(HOST), AMPERE, NEWER), "it was built, got 10.16", ""),
+    Case("another build", judge(HOST, host_sidecar_of(HOST), AMPERE, {"tensorrt": "10.13.3.4"}), "got 10.13.3.4", ""),
     Case("no sidecar", judge(GOOD, None), "expected a sidecar beside the plan", "--fp16 --force"),
     Case("a sidecar of nothing", judge(GOOD, {"flavour": "tensorrt"}), "the sidecar is none: ", "--fp16 --force"),
     Case("a version of 5000 digits", judge(GOOD, {**TOLD, "version": "9" * 5000}), "none: 'version'", ""),
@@ -199,6 +213,15 @@ def test_a_build_number_beyond_a_byte_is_no_lie() -> None:
     plan = rtx_plan("sm_86", version="1.9.0.44")
     sidecar = sidecar_of(plan, version="1.9.0.300")
     assert judge(plan, sidecar, versions={"tensorrt_rtx": "1.9.0.300"}).ok
+
+
+def test_a_version_without_its_build_number_is_no_lie() -> None:
+    """TensorRT 10.3 of JetPack 6 calls itself 10.3.0, and writes 10.3.0.30 into its plans."""
+    plan = trt_plan("10.3.0.30")
+    assert judge(plan, host_sidecar_of(plan, version="10.3.0"), AMPERE, {"tensorrt": "10.3.0"}).ok
+    for lie in ("10.3.1", "10.3.0.31", "10.3"):
+        verdict = judge(plan, host_sidecar_of(plan, version=lie), AMPERE, {"tensorrt": lie})
+        assert f"the sidecar says version {lie}, the plan was written by 10.3.0.30" in verdict.reason
 
 
 def test_a_sidecar_survives_its_json() -> None:

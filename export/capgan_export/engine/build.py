@@ -141,16 +141,18 @@ def _failed(door: Door, source: str, config: EngineConfig) -> ArtifactError:
     said = " | ".join(door.log.errors) or "no reason given"
     targets = f" for {', '.join(config.targets)}" if config.targets else ""
     return ArtifactError(
-        f"{source}: expected {door.flavour} {door.version} to compile it{targets}, but it says: {said}; {_remedy(said)}"
+        f"{source}: expected {door.flavour} {door.version} to compile it{targets}, but it says: {said}; "
+        f"{_remedy(said, config)}"
     )
 
 
-def _remedy(said: str) -> str:
+def _remedy(said: str, config: EngineConfig) -> str:
     lowered = said.lower()
     if "workspace" in lowered or "out of memory" in lowered:
         return "give it more memory (--workspace-gib, or close what else uses the GPU), or smaller batches (--batch)"
     if "turing" in lowered or "sm75" in lowered:
-        return "Turing takes no FP32 matrix product there: build with --fp16, or leave sm_75 out"
+        lower = "" if config.precision == "fp16" else "build with --fp16, or "  # there it stays FP32 to make a score
+        return f"Turing takes no FP32 matrix product: {lower}leave sm_75 out, and use ONNX Runtime on that GPU"
     if "cuda" in lowered and ("driver" in lowered or "device" in lowered):
         return "build on the machine with the GPU and its driver, or name an architecture with --target"
     return "try another precision, or run the graph with ONNX Runtime (backend cpu or cuda)"

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from capgan_edge.data.images import ImageSet
 
 Say = Callable[[str], None]
+_CALIBRATE = "import sys; sys.path[:] = filter(None, sys.path); from capgan_edge.cli import main; sys.exit(main())"
+"""The command line in a process of its own. `-m`, and `-c` alone, would put the working directory before all libraries,
+and a user's may hold a file of any name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +78,9 @@ def run_build(request: EngineRequest, *, is_json: bool) -> AddedEngine:
     with build_bar(console) as report:
         added = add_engine(request.bundle, request.config, overwrite=request.overwrite, door=door, say=say,
                            progress=report)  # fmt: skip
+    if _has_fp32_rest(added):
+        say("note: what is not INT8 in this engine computes in FP32, so that one in FP16 may be faster: capgan-edge "
+            f"calibrate {shlex.quote(str(request.bundle))} --rest fp16 --force makes that FP16")  # fmt: skip
     for warning in added.warnings:
         say(f"TensorRT warns: {warning}")
     if is_json:
@@ -82,6 +88,12 @@ def run_build(request: EngineRequest, *, is_json: bool) -> AddedEngine:
     else:
         _print(added)
     return added
+
+
+def _has_fp32_rest(added: AddedEngine) -> bool:
+    """Return whether the engine is of an INT8 graph whose other values `calibrate` left in FP32."""
+    graph = added.bundle.manifest.artifacts.get(added.sidecar.source)
+    return graph is not None and graph.precision == "int8" and graph.settings.get("rest") == "fp32"
 
 
 def make_graph(request: EngineRequest, door: Door, say: Say) -> None:
@@ -162,7 +174,7 @@ def _calibrate(bundle: Path, images: str | None, say: Say) -> None:
     said = f"capgan-edge {shlex.join(words)}"
     say(f"running {said}")
     refusal = "it said nothing"
-    command = [sys.executable, "-m", "capgan_edge.cli", *words]
+    command = [sys.executable, "-c", _CALIBRATE, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -102,13 +102,14 @@ def precision_of(manifest: Manifest, name: str, runtime: str = ONNX_RUNTIME) -> 
     return BF16 if runtime == OPENVINO_BF16 else manifest.artifacts[name].precision
 
 
-def open_artifact(bundle: Bundle, name: str, runtime: str = ONNX_RUNTIME) -> Opened:
+def open_artifact(bundle: Bundle, name: str, runtime: str = ONNX_RUNTIME, *, allow_host_code: bool = False) -> Opened:
     """Load a graph or an engine.
 
     Args:
         bundle: opened and verified.
         name: as the manifest has it.
         runtime: of a graph, as cards call it.
+        allow_host_code: run the code that a version-compatible engine brings along.
 
     Raises:
         CapganError: it does not load on this machine, or takes and gives something else than the manifest promises.
@@ -116,7 +117,7 @@ def open_artifact(bundle: Bundle, name: str, runtime: str = ONNX_RUNTIME) -> Ope
     manifest = bundle.manifest
     runner: OrtRunner | OpenVinoRunner | TrtRunner
     if name in manifest.engines:
-        runner = open_engine(bundle, name)
+        runner = open_engine(bundle, name, allow_host_code=allow_host_code)
         most = max(runner.min_batch, min(runner.max_batch, _BATCH))
         device = f"{runner.device_name}, {', '.join(runner.providers)}"
         opened = Opened(runner=runner, device=device, batch_range=(runner.min_batch, most))

@@ -43,6 +43,8 @@ class Trial:
     """Share of clean frames above the threshold that is asked for, in (0, 1)."""
     runtime: str = ONNX_RUNTIME
     """What computes the graphs, as cards call it."""
+    allow_host_code: bool = False
+    """Whether the code that a version-compatible engine brings along may run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,10 +77,17 @@ class Judged:
         }
 
 
-def trial_of(held: GateSet, gates: ReadGates, false_alarms: float, runtime: str = ONNX_RUNTIME) -> Trial:
+def trial_of(
+    held: GateSet,
+    gates: ReadGates,
+    false_alarms: float,
+    runtime: str = ONNX_RUNTIME,
+    *,
+    allow_host_code: bool = False,
+) -> Trial:
     """Bind a set to its hash."""
     return Trial(held=held, set_sha256=sha256_of_bytes(bytes_from_set(held)), gates=gates, false_alarms=false_alarms,
-                 runtime=runtime)  # fmt: skip
+                 runtime=runtime, allow_host_code=allow_host_code)  # fmt: skip
 
 
 def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
@@ -91,7 +100,7 @@ def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
     facts: dict[str, Any] = {"artifact": name, "sha256": bundle.manifest.files[name].sha256, "precision": precision,
                              "runtime": runtime}  # fmt: skip
     try:
-        opened = open_artifact(bundle, name, trial.runtime)
+        opened = open_artifact(bundle, name, trial.runtime, allow_host_code=trial.allow_host_code)
     except CapganError as error:
         return Judged(**facts, verdict="not made", reason=str(error))
     try:

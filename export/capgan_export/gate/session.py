@@ -60,6 +60,8 @@ class VerifyRequest:
     """Where to store the set that was made."""
     false_alarms: float = 0.01
     """Share of clean frames above the suspicion threshold that is asked for."""
+    allow_host_code: bool = False
+    """Whether the code that a version-compatible engine brings along may run."""
     overwrite: bool = False
     """Whether a file that `write_adversarial` names may be replaced."""
     is_written: bool = True
@@ -116,7 +118,8 @@ def verified(request: VerifyRequest, console: Console) -> Report:
         raise _no_twin(bundle, found.refusals)
     with locked(request.bundle) if request.is_written else contextlib.nullcontext(bundle) as held:
         names = judged_names(held.manifest, request.artifacts, runtime)
-        trial = trial_of(_set(request, held, source, images, gates, console), gates, request.false_alarms, runtime)
+        trial = trial_of(_set(request, held, source, images, gates, console), gates, request.false_alarms, runtime,
+                         allow_host_code=request.allow_host_code)  # fmt: skip
         if request.write_adversarial is not None:
             write_atomic(request.write_adversarial, bytes_from_set(trial.held))
         with _bars(console, dict.fromkeys(names, sum(len(kind) for kind in trial.held.kinds))) as advance:
@@ -131,17 +134,13 @@ def _refuse_contradictions(request: VerifyRequest) -> None:
     if request.against is None and (request.victim is not None or request.victim_state is not None):
         raise ConfigError("expected --victim only beside --against, got it alone; name the run with --against")
     if request.adversarial is not None and request.write_adversarial is not None:
-        raise ConfigError(
-            "expected a stored set to read or one to write, got both; leave --adversarial or --write-adversarial out"
-        )
+        raise ConfigError("expected a stored set to read or one to write, got both; leave one of the two options out")
     root = request.bundle.resolve()
     if request.write_adversarial is not None:
         _refuse_target(request.write_adversarial, root, overwrite=request.overwrite)
-    if request.is_written and root.is_dir() and not os.access(root.parent, os.W_OK):
-        raise ConfigError(
-            f"expected a bundle whose folder may be written, to put the card in, got {request.bundle}; pass --no-write "
-            "to print the verdict alone"
-        )
+    if request.is_written and root.is_dir() and not os.access(root, os.W_OK | os.X_OK):
+        raise ConfigError(f"expected a bundle that may be written, to put the card in, got {request.bundle}; pass "
+                          "--no-write to print the verdict alone")  # fmt: skip
 
 
 def _refuse_target(path: Path, bundle: Path, *, overwrite: bool) -> None:

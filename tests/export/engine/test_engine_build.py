@@ -163,6 +163,9 @@ def test_a_build_that_fails_says_what_tensorrt_said(full_bundle: Bundle, door: D
     fp32 = full_bundle.read_artifact("fp32")
     with pytest.raises(ArtifactError, match=r"for sm_75, but it says: .*Turing .*; Turing takes no FP32"):
         build(fp32, door, targets=("sm_75",))
+    with pytest.raises(ArtifactError, match=r"no FP32 matrix product: leave sm_75 out") as caught:
+        build(full_bundle.read_artifact("fp16"), door, precision="fp16", targets=("sm_75",))
+    assert "--fp16" not in str(caught.value), "it is what was asked for"
     with pytest.raises(ArtifactError, match=r"workspace limit.*; give it more memory \(--workspace-gib"):
         build(fp32, door, workspace_gib=1e-6)
 

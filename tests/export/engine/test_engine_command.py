@@ -77,6 +77,20 @@ def test_int8_on_rtx_promises_no_speed(copy_of_full: Callable[[], Path], capsys:
     assert "FP16 may well be faster: measure both" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("rest", ["fp32", "fp16"])
+def test_an_int8_engine_that_computes_the_rest_in_fp32_says_so(
+    rest: str, copy_of_full: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy_of_full()
+    with locked(path) as bundle:
+        artifacts = dict(bundle.manifest.artifacts)
+        artifacts["model.int8.onnx"] = artifacts["model.int8.onnx"].model_copy(update={"settings": {"rest": rest}})
+        grow_bundle(bundle, bundle.manifest.model_copy(update={"artifacts": artifacts}), {})
+    assert main(["build-engine", str(path), "--int8", "--target", "sm_86"], PARTS) == 0
+    remedy = f"capgan-edge calibrate {path} --rest fp16 --force"
+    assert (remedy in capsys.readouterr().err) is (rest == "fp32")
+
+
 class Bad(NamedTuple):
     name: str
     options: list[str]
@@ -212,6 +226,17 @@ def test_a_calibration_that_fails_says_why(copy_of: Callable[[], Path], capsys: 
     assert f"running capgan-edge calibrate {path} --images {path / 'nowhere'}" in err
     assert "error: expected capgan-edge calibrate" in err.splitlines()[-1]
     assert Bundle.open(path).precisions == ("fp32",)
+
+
+def test_a_calibration_takes_no_library_from_the_working_directory(
+    copy_of: Callable[[], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "typer.py").write_text("raise SystemExit('not the library')")
+    monkeypatch.chdir(tmp_path)
+    assert main(["build-engine", str(copy_of()), "--int8", "--images", "nowhere"], PARTS) == 1
+    err = capsys.readouterr().err
+    assert "not the library" not in err
+    assert "but: it said nothing" not in err
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import onnx
@@ -15,9 +15,12 @@ from gate_bundle import INT8, PARTS, Verify, add_engine, manifest_of, spoilt
 from onnx import numpy_helper
 
 from capgan_edge.cli import main
+from capgan_edge.errors import ConfigError
+from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.card_check import card_of, card_warning, threshold_of
 from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_export.bundling import ARTIFACT
+from capgan_export.gate import artifacts
 from capgan_export.gate.frames import GateSet
 from capgan_export.gate.stored import bytes_from_set
 
@@ -150,6 +153,44 @@ def test_an_engine_that_does_not_run_here_is_not_judged_and_an_error_where_it_wa
     code, said = verify(own_bundle, "--adversarial", str(set_file), "--artifact", engine)
     assert (code, said["passed"], said["written"]) == (2, False, False)
     assert manifest_of(own_bundle) == manifest
+
+
+def test_the_code_of_a_version_compatible_engine_runs_by_leave_alone(
+    own_bundle: Path, verify: Verify, set_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_engine(own_bundle, "engines/fp32-sm_86")
+    asked: list[bool] = []
+
+    def open_engine(bundle: Bundle, name: str, *, allow_host_code: bool) -> NoReturn:
+        asked.append(allow_host_code)
+        raise ConfigError("no GPU here")
+
+    monkeypatch.setattr(artifacts, "open_engine", open_engine)
+    for options in ([], ["--allow-host-code"]):
+        assert verify(own_bundle, "--adversarial", str(set_file), *options)[0] == 0
+    assert asked == [False, True]
+
+
+def test_a_folder_around_the_bundle_that_takes_nothing_new_does_not_matter(
+    own_bundle: Path, verify: Verify, set_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != own_bundle.parent and really(path, mode))
+    code, said = verify(own_bundle, "--adversarial", str(set_file))
+    assert (code, said["written"]) == (0, True)
+    assert card_of(manifest_of(own_bundle), ARTIFACT) is not None
+
+
+def test_a_bundle_that_may_not_be_written_is_refused_before_any_work(
+    own_bundle: Path, set_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = os.access
+
+    def access(path: Path, mode: int) -> bool:
+        return really(path, mode) and not (Path(path) == own_bundle and mode & os.W_OK)
+
+    monkeypatch.setattr(os, "access", access)
+    assert "pass --no-write" in refused([str(own_bundle), "--adversarial", str(set_file)], capsys)
 
 
 def test_a_twin_of_other_weights_is_a_regression_and_nothing_is_judged_by_it(own_bundle: Path, verify: Verify) -> None:
