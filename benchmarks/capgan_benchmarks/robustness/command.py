@@ -42,14 +42,15 @@ def robustness(
 ) -> None:
     """Attack what ships, per threat model. Exit 0: done; 1: not held against --baseline; 2: cannot be compared."""
     from capgan_benchmarks.robustness.config import RobustnessConfig, epsilons_from_text, names_from_text
-    from capgan_benchmarks.robustness.session import Outputs, run_command
+    from capgan_benchmarks.robustness.session import Outputs, exit_code_of_errors, run_command
 
-    config = RobustnessConfig(
-        subject=subject, artifacts=tuple(artifact or ()), backend=backend, precision=precision,
-        scenarios=names_from_text(scenarios or ()), attacks=names_from_text(attacks or ()),
-        epsilons=epsilons_from_text(epsilons), n=n, seed=seed, tier=tier, data=data,
-        against=against, surrogate=surrogate, temperature=temperature, batch=batch, cache=cache,
-        replays=tuple(replay or ()), threads=threads,
-    )  # fmt: skip
-    outputs = Outputs(folder=out, baseline=baseline, max_drop=max_drop, junit=junit)
+    with exit_code_of_errors(baseline):
+        config = RobustnessConfig(
+            subject=subject, artifacts=tuple(artifact or ()), backend=backend, precision=precision,
+            scenarios=names_from_text(scenarios or ()), attacks=names_from_text(attacks or ()),
+            epsilons=epsilons_from_text(epsilons), n=n, seed=seed, tier=tier, data=data,
+            against=against, surrogate=surrogate, temperature=temperature, batch=batch, cache=cache,
+            replays=tuple(replay or ()), threads=threads,
+        )  # fmt: skip
+        outputs = Outputs(folder=out, baseline=baseline, max_drop=max_drop, junit=junit)
     raise typer.Exit(run_command(config, outputs, is_json=is_json))

@@ -56,7 +56,7 @@ class Outputs:
 def run_command(config: RobustnessConfig, outputs: Outputs, *, is_json: bool) -> int:
     """Run a benchmark, print and write what came of it, and return the exit code; with `is_json` stdout holds JSON."""
 
-    with _exit_code(CANNOT_COMPARE) if outputs.baseline is not None else contextlib.nullcontext():
+    with exit_code_of_errors(outputs.baseline):
         return _run_and_compare(config, outputs, is_json=is_json)
 
 
@@ -133,12 +133,13 @@ def _judged(baseline: RobustnessRecord, record: RobustnessRecord, outputs: Outpu
 
 
 @contextlib.contextmanager
-def _exit_code(code: int) -> Iterator[None]:
-    """Give errors of ours this exit code."""
+def exit_code_of_errors(baseline: Path | None) -> Iterator[None]:
+    """Where there is a baseline, give errors of ours the exit code of a comparison that cannot be made: 1 is a drop."""
     try:
         yield
     except CapganError as error:
-        error.exit_code = code
+        if baseline is not None:
+            error.exit_code = CANNOT_COMPARE
         raise
 
 

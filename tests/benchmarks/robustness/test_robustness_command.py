@@ -141,6 +141,12 @@ def test_with_a_baseline_every_other_failure_exits_2_too(lone: Path, cache: Path
     assert benchmark(lone, *options, "--baseline", out / "record.json") == 2
 
 
+@pytest.mark.parametrize("wrong", [["--max-drop", "101"], ["--epsilons", "256"], ["--tier", "huge"]], ids=" ".join)
+def test_with_a_baseline_a_wrong_option_is_no_drop_either(tmp_path: Path, wrong: list[str]) -> None:
+    assert benchmark("bundle", *wrong) == 1
+    assert benchmark("bundle", *wrong, "--baseline", tmp_path / "record.json") == 2
+
+
 class Mismatch(NamedTuple):
     name: str
     options: list[str]
