@@ -102,13 +102,16 @@ def session_options(*, threads: int | None = None) -> Any:
 
     Weights in other files were never hashed; left alone, ONNX Runtime takes them from the working directory.
 
-    INT8 products are summed exactly: on x86 without VNNI ONNX Runtime's faster kernels of Gemm and MatMul add pairs of
-    them in 16 bits, which saturates, and logits are then off by a third of their range without a word. An engine does
-    not saturate, so what is checked here would not be what is compiled.
+    What Q/DQ nodes quantise is rounded as they say and multiplied in FP32. Left alone, ONNX Runtime fuses them to INT8
+    kernels: on x86 without VNNI those of Gemm and MatMul add pairs of products in 16 bits, which saturates, and logits
+    are then off by a third of their range without a word. An engine does not saturate, so what is checked here would not
+    be what is compiled. Convolutions it does not fuse on x86, but dequantises their weights anew in every call, which
+    this spares. (`session.x64quantprecision` does not saturate either, but no graph loads with it whose layers share
+    weights, as a classifier's do that gives raw logits too.)
     """
     options = _onnxruntime().SessionOptions()
     options.log_severity_level = _SILENT
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     if threads is not None:
         options.intra_op_num_threads = threads
