@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from capgan_benchmarks.latency.command import latency, pareto
+from capgan_benchmarks.latency.command import cold_start, goals, latency, pareto, profile
 from capgan_benchmarks.robustness.command import robustness
 from capgan_benchmarks.training_command import training
 
@@ -14,6 +14,9 @@ app.add_typer(benchmark, name="benchmark", help="Measure what ships: how robust,
 benchmark.command()(robustness)
 benchmark.command()(latency)
 benchmark.command()(pareto)
+benchmark.command()(profile)
+benchmark.command()(cold_start)
+benchmark.command()(goals)
 benchmark.command()(training)
 
 

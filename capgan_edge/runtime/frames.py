@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capgan_edge.errors import InputError, MissingDependencyError
+from capgan_edge.runtime.shrinking import is_shrinkable, shrunk
 
 Frames: TypeAlias = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
 """uint8 RGB: one frame [H, W, 3], a batch [N, H, W, 3], or a list of frames of any sizes."""
@@ -49,6 +50,8 @@ def fit_frames(frames: CheckedFrames, size_px: tuple[int, int]) -> NDArray[np.ui
 def _resized(frame_HWC: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     if frame_HWC.shape == (height, width, 3):
         return frame_HWC
+    if is_shrinkable(frame_HWC, height, width):
+        return shrunk(frame_HWC, height, width)
     try:
         from PIL import Image
     except ImportError as error:

@@ -104,10 +104,10 @@ def session_options(*, threads: int | None = None) -> Any:
 
     What Q/DQ nodes quantise is rounded as they say and multiplied in FP32. Left alone, ONNX Runtime fuses them to INT8
     kernels: on x86 without VNNI those of Gemm and MatMul add pairs of products in 16 bits, which saturates, and logits
-    are then off by a third of their range without a word. An engine does not saturate, so what is checked here would not
-    be what is compiled. Convolutions it does not fuse on x86, but dequantises their weights anew in every call, which
-    this spares. (`session.x64quantprecision` does not saturate either, but no graph loads with it whose layers share
-    weights, as a classifier's do that gives raw logits too.)
+    are then off by a third of their range without a word. An engine does not saturate, so what is checked here would
+    not be what is compiled. Convolutions it does not fuse on x86, but dequantises their weights anew in every call,
+    which this spares. (`session.x64quantprecision` does not saturate either, but no graph loads with it whose layers
+    share weights, as a classifier's do that gives raw logits too.)
     """
     options = _onnxruntime().SessionOptions()
     options.log_severity_level = _SILENT

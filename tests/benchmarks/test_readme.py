@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from capgan_benchmarks.endurance.tables import endurance_page
-from capgan_benchmarks.readme import ENDURANCE, PRECISION, README, RESULTS, precision_page, with_tables
+from capgan_benchmarks.readme import (
+    ENDURANCE,
+    LATENCY,
+    PRECISION,
+    README,
+    RESULTS,
+    precision_page,
+    with_goals,
+    with_tables,
+)
 from capgan_benchmarks.robustness_table import results_page
 from capgan_edge.errors import DataError
 
@@ -27,6 +36,13 @@ def test_the_page_of_endurance_is_the_one_that_the_command_writes() -> None:
     assert ENDURANCE.read_text() == endurance_page(), "run python -m capgan_benchmarks.readme"
 
 
+def test_the_goals_of_speed_are_those_that_the_command_writes() -> None:
+    text = LATENCY.read_text()
+    assert with_goals(text) == text, "run python -m capgan_benchmarks.readme"
+
+
 def test_missing_markers_are_an_error() -> None:
     with pytest.raises(DataError, match="markers"):
         with_tables("# no table here")
+    with pytest.raises(DataError, match="markers"):
+        with_goals("# no table here")

@@ -32,6 +32,7 @@ def row_of(contestant: Contestant, timed: Timed, *, batch: int, scenario: Scenar
         end_to_end=summarise(whole_ms, batch=batch),
         engine=summarise(engine_ms, batch=batch),
         host=summarise(host_ms, batch=batch),
+        round_p50_ms=tuple(timed.medians_ms()),
         early_stopping_ms=None if headline is None else early_stopping_ms(whole_ms, headline),
     )
 

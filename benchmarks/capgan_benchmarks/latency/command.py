@@ -1,9 +1,9 @@
-"""`capgan-edge benchmark latency` and `pareto`."""
+"""`capgan-edge benchmark latency`, `pareto`, `profile`, `cold-start` and `goals`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -65,3 +65,56 @@ def pareto(
 
     for path in write_pareto(latency_record, robustness_record, out, batch=batch):
         typer.echo(f"wrote {path}", err=True)
+
+
+def profile(
+    subject: Annotated[str, typer.Argument(help="A bundle, a purifier's run, or a name in the zoo.")] = "bundle",
+    artifact: Annotated[str, typer.Option(help="The graph of the bundle.")] = "model.fp32.onnx",
+    runtime: Annotated[Literal["ort", "openvino"], typer.Option(help="What runs it.")] = "ort",
+    batch: Annotated[int, typer.Option(min=1, help="Frames of a query (a count).")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
+    queries: Annotated[int, typer.Option(min=1, help="Queries (a count).")] = 100,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write the record to.")] = None,
+) -> None:
+    """Say where a query's time goes in the engine: operators and layers, with their share of the arithmetic."""
+    from rich.console import Console
+
+    from capgan_benchmarks.latency import profiling
+
+    record = profiling.profile(subject, artifact=artifact, runtime=runtime, batch=batch, threads=threads,
+                               num_queries=queries)  # fmt: skip
+    if out is not None:
+        typer.echo(f"wrote {profiling.write_profile(record, out)}", err=True)
+    profiling.print_profile(record, Console())
+
+
+def cold_start(
+    bundle: Annotated[Path, typer.Argument(help="The bundle.")] = Path("bundle"),
+    backend: Annotated[_Several, typer.Option(help="cpu, openvino, auto ...; again for more.")] = None,
+    precision: Annotated[str, typer.Option(help="fp32, fp16, int8 or auto.")] = "auto",
+    runs: Annotated[int, typer.Option(min=2, help="Processes of each, counted; one more is not (a count).")] = 10,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write the record to.")] = None,
+) -> None:
+    """Time new processes from their start to their first verdict, the backends in turn."""
+    from rich.console import Console
+
+    from capgan_benchmarks.latency.cold_start import measure_cold_starts, print_cold, write_cold
+
+    record = measure_cold_starts(bundle, backends=backend or ("auto", "cpu", "openvino"), precision=precision,
+                                 num_runs=runs)  # fmt: skip
+    if out is not None:
+        typer.echo(f"wrote {write_cold(record, out)}", err=True)
+    print_cold(record, Console())
+
+
+def goals(
+    folder: Annotated[
+        Path | None, typer.Option("--records", help="Folder of records (default: benchmarks/results).")
+    ] = None,
+    subject: Annotated[str, typer.Option(help="The pair that the records are of.")] = "cifar10-nano",
+) -> None:
+    """Hold the newest records of speed against the goals: met, missed and why, or why not measured; Markdown."""
+    from capgan_benchmarks.latency.goals_table import goals_section
+    from capgan_benchmarks.latency.newest import RESULTS, newest_speed_records
+
+    typer.echo(goals_section(newest_speed_records(folder or RESULTS, subject=subject)))

@@ -7,11 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 Role = Literal["victim", "purified", "classify", "peer"]
-Call = Callable[[NDArray[np.uint8]], Any]
+Call = Callable[[Any], Any]
 
 
 class Stopwatch:
@@ -40,7 +37,7 @@ class Contestant:
     """What the runtime says that it ran on."""
     precision: str
     call: Call
-    """Takes uint8 frames [N, H, W, 3], gives logits [N, K]."""
+    """Takes uint8 frames [N, H, W, 3], gives logits [N, K]; `classify` takes frames as they come, gives verdicts."""
     engine: Stopwatch
     """What `call` spends in the engine; the rest is the host's: scaling, copies, softmax."""
     artifact: str | None = None

@@ -6,6 +6,9 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+
+import numpy as np
 
 from capgan_benchmarks.latency.contestant import Contestant
 from capgan_benchmarks.latency.own import Graph, classify_contestant, contestants_of, engine_contestant
@@ -22,6 +25,8 @@ class Field:
 
     contestants: list[Contestant] = field(default_factory=list)
     not_run: list[NotRun] = field(default_factory=list)
+    bundle_path: Path | None = None
+    """Records say its name alone."""
 
     def close(self) -> None:
         """Free every engine."""
@@ -36,7 +41,10 @@ class Field:
         except CapganError as error:
             if is_named:
                 raise
-            self.not_run.append(NotRun(name=name, why=" ".join(str(error).split())))
+            why = " ".join(str(error).split())
+            if self.bundle_path is not None:
+                why = why.replace(str(self.bundle_path), self.bundle_path.name)
+            self.not_run.append(NotRun(name=name, why=why))
 
 
 def open_field(subject: Subject, request: LatencyRequest, threads: int) -> Field:
@@ -47,7 +55,7 @@ def open_field(subject: Subject, request: LatencyRequest, threads: int) -> Field
     """
     peers, others = chosen_peers(request.against)
     runtimes = tuple(dict.fromkeys((request.runtime, *others)))
-    held = Field()
+    held = Field(bundle_path=None if subject.bundle is None else subject.bundle.path)
     try:
         for graph in subject.graphs:
             for runtime in runtimes:
@@ -76,7 +84,16 @@ def _classify(subject: Subject, graph: Graph, runtime: str, threads: int) -> tup
 
 
 def _peer(subject: Subject, name: str, threads: int) -> tuple[Contestant, ...]:
-    return (make_peer(name, graph=subject.graphs[0], source=subject.source, threads=threads),)
+    """Return a peer that has answered once: a compiler that is missing or a library that fails shows only then."""
+    peer = make_peer(name, graph=subject.graphs[0], source=subject.source, threads=threads)
+    try:
+        peer.call(np.zeros((1, *subject.size_px, 3), np.uint8))
+    except CapganError:
+        raise
+    except Exception as error:  # other people's libraries raise what they like
+        detail = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CapganError(f"expected {name} to classify a frame, but: {detail}; leave it out") from error
+    return (peer,)
 
 
 def _engine(subject: Subject, name: str) -> tuple[Contestant, ...]:

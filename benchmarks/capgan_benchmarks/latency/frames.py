@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from capgan_benchmarks.latency.protocol import FramesIdentity
 from capgan_benchmarks.latency.rounds import Batches
 from capgan_edge.files import sha256_of_bytes
+from capgan_edge.runtime.frames import Frames
 
 _NUM_BATCHES = 8
 """Different ones, given in turn: a query never repeats the one before."""
@@ -34,11 +37,15 @@ def batches_of(frames_NHWC: NDArray[np.uint8], batch: int) -> Batches:
     return [frames_NHWC[start : start + batch] for start in range(_NUM_BATCHES)]
 
 
-def as_camera_frames(batches: Batches, camera_frame: tuple[int, int] | None) -> Batches:
-    """Return the batches as a camera of this height and width gives them; None leaves them as they are."""
+def as_camera_frames(batches: Batches, camera_frame: tuple[int, int] | None) -> Sequence[Frames]:
+    """Return the batches as cameras of this height and width give them, lists of frames; None leaves them as they are.
+
+    Every frame is held once, however many queries have it: a batch of 64 in full HD would be 400 MB.
+    """
     if camera_frame is None:
         return batches
     rows, columns = (
         np.arange(size) * old // size for size, old in zip(camera_frame, batches[0].shape[1:3], strict=True)
     )
-    return [np.ascontiguousarray(each[:1, rows[:, None], columns]).repeat(len(each), 0) for each in batches]
+    held = [np.ascontiguousarray(each[0, rows[:, None], columns]) for each in batches]
+    return [[held[(start + index) % len(held)] for index in range(len(each))] for start, each in enumerate(batches)]

@@ -28,14 +28,7 @@ class GraphCost:
 
 def cost_of_graph(model_bytes: bytes, *, batch: int, precision: str) -> GraphCost:
     """Count one query of `batch` frames."""
-    import onnx
-    from onnx import shape_inference
-
-    model = onnx.load_model_from_string(model_bytes)
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
-    for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")
-    shapes = _shapes(shape_inference.infer_shapes(model, data_prop=True).graph)
+    model, shapes = _with_shapes(model_bytes, batch)
     quantised = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
     macs, moved_bytes, float_bytes = {True: 0, False: 0}, 0, _FLOAT_BYTES[precision]
     for node in model.graph.node:
@@ -46,6 +39,23 @@ def cost_of_graph(model_bytes: bytes, *, batch: int, precision: str) -> GraphCos
         size_bytes = 1 if is_int8 else float_bytes
         moved_bytes += sum(size_bytes * math.prod(shapes[name]) for name in (*node.input[:2], node.output[0]))
     return GraphCost(float_macs=macs[False], int8_macs=macs[True], moved_bytes=moved_bytes)
+
+
+def macs_by_node(model_bytes: bytes, *, batch: int) -> dict[str, int]:
+    """Return what each layer multiplies in a query of `batch` frames, by the name of its node."""
+    model, shapes = _with_shapes(model_bytes, batch)
+    return {node.name: _macs(node, shapes) for node in model.graph.node if node.op_type in _LAYERS}
+
+
+def _with_shapes(model_bytes: bytes, batch: int) -> tuple[onnx.ModelProto, dict[str, tuple[int, ...]]]:
+    import onnx
+    from onnx import shape_inference
+
+    model = onnx.load_model_from_string(model_bytes)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return model, _shapes(shape_inference.infer_shapes(model, data_prop=True).graph)
 
 
 def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:

@@ -38,6 +38,8 @@ class Row(Record):
     """Of it, inside the engine: a GPU's copies included."""
     host: Summary
     """Of it, the rest."""
+    round_p50_ms: Annotated[Listed[Ms], Field(min_length=2)]
+    """The median of each round, end to end: what the spread of a ratio of any two rows is made of."""
     early_stopping_ms: Ms | None
     """MLPerf's estimate of the scenario's percentile; None offline, or where n is too small."""
 

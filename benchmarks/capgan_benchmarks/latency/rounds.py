@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from capgan_benchmarks.latency.contestant import Contestant
 from capgan_benchmarks.latency.protocol import Protocol, least_queries
 from capgan_benchmarks.statistics import percentile
+from capgan_edge.runtime.frames import Frames
 
 Batches = Sequence[NDArray[np.uint8]]
 """Given in turn, the same to every contestant."""
@@ -38,7 +39,7 @@ class Timed:
 
 def time_in_rounds(
     contestants: Sequence[Contestant],
-    batches_of: Mapping[str, Batches],
+    batches_of: Mapping[str, Sequence[Frames]],
     protocol: Protocol,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Timed]:
@@ -67,16 +68,18 @@ def time_in_rounds(
     return held
 
 
-def _queries(contestant: Contestant, batches: Batches, min_s: float, least: int) -> tuple[list[float], list[float]]:
+def _queries(
+    contestant: Contestant, batches: Sequence[Frames], min_s: float, least: int
+) -> tuple[list[float], list[float]]:
     """Run at least so many queries for at least so long, one after the other."""
     whole_ms: list[float] = []
     engine_ms: list[float] = []
     call, engine, clock = contestant.call, contestant.engine, time.perf_counter
     until_s = clock() + min_s
     while len(whole_ms) < least or (min_s > 0 and clock() < until_s):
-        frames_NHWC = batches[len(whole_ms) % len(batches)]
+        frames = batches[len(whole_ms) % len(batches)]
         before_s, started_s = engine.total_s, clock()
-        call(frames_NHWC)
+        call(frames)
         ended_s = clock()
         whole_ms.append(1000 * (ended_s - started_s))
         engine_ms.append(1000 * (engine.total_s - before_s))

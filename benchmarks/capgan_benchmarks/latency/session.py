@@ -55,7 +55,7 @@ def run_command(request: LatencyRequest, out: Path | None, *, is_json: bool) -> 
     subject = find_subject(request.subject, artifacts=request.artifacts, source=request.source)
     record = measure(subject, request, Console(stderr=True), earlier=earlier)
     if out is not None:
-        path = out / record_name(f"latency-{record.subject}", record.model_dump(mode="json"))
+        path = out / record_name(_theme(record), record.model_dump(mode="json"))
         write_record(path, record)
         Console(stderr=True).print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
     if is_json:
@@ -105,6 +105,12 @@ def measure(
             ceilings = higher(ceilings, measure_ceilings(threads))  # the machine may have been busy at either end
             changes |= {"ceilings": ceilings, "roof": _roof(subject, rows, ceilings)}
     return record.model_copy(update=changes)
+
+
+def _theme(record: LatencyRecord) -> str:
+    """Return how the file begins: of one day, each scenario and its batch sizes have a record of their own."""
+    protocol = record.protocol
+    return f"latency-{record.subject}-{protocol.scenario}-{'-'.join(map(str, protocol.batches))}"
 
 
 def _protocol(request: LatencyRequest, batches: tuple[int, ...], threads: int, identity: FramesIdentity) -> Protocol:

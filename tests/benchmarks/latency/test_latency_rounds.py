@@ -64,6 +64,7 @@ def test_what_is_not_the_engine_s_is_the_host_s() -> None:
     split = Contestant(name="split", role="peer", runtime="x", provider="x", precision="fp32", call=call, engine=engine)
     timed = time_in_rounds([split], {"split": FRAMES}, protocol())["split"]
     row = row_of(split, timed, batch=2, scenario="single-stream")
+    assert row.round_p50_ms == tuple(timed.medians_ms())
     assert row.engine.min_ms >= 4
     assert row.host.min_ms >= 2
     assert row.end_to_end.min_ms >= 6
@@ -103,5 +104,7 @@ def test_frames_are_the_same_for_the_same_size_and_a_camera_s_are_of_its_size() 
     assert all(each.shape == (3, 16, 16, 3) for each in held)
     assert len({each.tobytes() for each in held}) == len(held)
     camera = as_camera_frames(held, (30, 50))
-    assert all(each.shape == (3, 30, 50, 3) and each.flags.c_contiguous for each in camera)
+    assert [[frame.shape for frame in each] for each in camera] == [[(30, 50, 3)] * 3] * len(held)
+    assert all(frame.flags.c_contiguous for each in camera for frame in each)
+    assert len({id(frame) for each in camera for frame in each}) == len(held), "each is held once"
     assert as_camera_frames(held, None) is held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import sys
@@ -44,7 +45,19 @@ QUICK = (
     "1",
     "--no-roof",
 )
-OURS = tuple(name for name in ("openvino", "openvino-bf16") if is_installed())
+
+
+def _openvino_runtimes() -> tuple[str, ...]:
+    """Return those that run on this very processor: many have no BF16."""
+    if not is_installed():
+        return ()
+    import openvino
+
+    has_bf16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("openvino", *(("openvino-bf16",) if has_bf16 else ()))
+
+
+OURS = _openvino_runtimes()
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +148,46 @@ def test_victim_and_purified_are_always_both_there_in_every_runtime(subject: Sub
     assert "batch 2, torch-eager: p50 " in said
 
 
+@pytest.mark.skipif(OURS != ("openvino",), reason="needs openvino, and a processor that does not compute in BF16")
+def test_an_arithmetic_that_the_processor_lacks_is_told_and_an_error_where_it_was_named(subject: Subject) -> None:
+    two = dataclasses.replace(
+        subject, graphs=(subject.graphs[0], dataclasses.replace(subject.graphs[0], name="b.onnx"))
+    )
+    record = measure(two, quick("openvino-bf16"), Console(file=io.StringIO()))
+    assert {each.name for each in record.not_run} == {"model.fp32.onnx, openvino-bf16", "b.onnx, openvino-bf16"}
+    assert all("expected a processor that computes in bfloat16" in each.why for each in record.not_run)
+    with pytest.raises(ConfigError, match="expected a processor that computes in bfloat16"):
+        measure(subject, quick("openvino-bf16"), Console(file=io.StringIO()))
+
+
 @pytest.mark.parametrize("name", ["torch-eager", "ort-two-sessions"])
 def test_a_peer_of_the_same_pair_gives_the_same_logits(name: str, subject: Subject, source: Source, noise: Any) -> None:
     peer = make_peer(name, graph=subject.graphs[0], source=source, threads=1)
     wanted = OrtRunner(subject.graphs[0].model_bytes)(noise).logits_NK
     assert np.allclose(peer.call(noise), wanted, atol=1e-4)
     assert peer.engine.total_s > 0
+
+
+def test_the_bare_classifier_in_torch_is_what_the_fused_graph_says_of_it(
+    subject: Subject, source: Source, noise: Any
+) -> None:
+    peer = make_peer("torch-eager-victim", graph=subject.graphs[0], source=source, threads=1)
+    wanted = OrtRunner(subject.graphs[0].model_bytes)(noise).raw_logits_NK
+    assert np.allclose(peer.call(noise), wanted, atol=1e-4)
+
+
+def test_a_peer_that_cannot_answer_is_told_before_anybody_is_timed(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no compiler\nat all")
+
+    monkeypatch.setattr("torch.nn.functional.conv2d", broken)
+    monkeypatch.setattr("torch.nn.Conv2d.forward", broken)
+    with pytest.raises(
+        CapganError, match="expected torch-eager to classify a frame, but: RuntimeError: no compiler at"
+    ):
+        measure(subject, quick("torch-eager"), Console(file=io.StringIO()))
 
 
 @pytest.mark.slow
@@ -166,6 +213,7 @@ def test_a_peer_that_is_not_installed_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "art", None)
     monkeypatch.setitem(sys.modules, "art.defences", None)
+    monkeypatch.setitem(sys.modules, "art.defences.preprocessor", None)
     with pytest.raises(ConfigError, match=r"art-jpeg needs .*; pip install adversarial-robustness-toolbox"):
         make_peer("art-jpeg", graph=subject.graphs[0], source=source, threads=1)
     with pytest.raises(CapganError, match="pip install"):
@@ -204,7 +252,7 @@ def test_the_command_measures_a_bundle_and_refuses_another_protocol(
     (path,) = (tmp_path / "out").iterdir()
     record = read_record(path)
     assert said == json.loads(path.read_text())
-    assert path.name.startswith("latency-tiny_")
+    assert path.name.startswith("latency-tiny-single-stream-1_"), "one for each of several batch sizes of a day"
     assert record.protocol.camera_frame == (48, 64)
     assert all(row.end_to_end.n >= 4 for row in record.rows)
     assert str(tmp_path) not in path.read_text()

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from capgan_benchmarks.latency.contestant import Contestant
     from capgan_export.source import Source
 
-IN_TORCH = ("torch-eager", "torch-compile", "art-jpeg", "art-spatial-smoothing", "art-thermometer", "hgd", "ape-gan")
+IN_TORCH = ("torch-eager", "torch-eager-victim", "torch-compile", "art-jpeg", "art-spatial-smoothing",
+            "art-thermometer", "hgd", "ape-gan")  # fmt: skip
 """Need the pair's modules."""
 PEERS = (*IN_TORCH, "ort-two-sessions")
 ALL = "all"
@@ -50,6 +51,11 @@ def make_peer(name: str, *, graph: Graph, source: Source | None, threads: int) -
         )
     if name.startswith("art-"):
         return torch_peers.art(name, source)
-    makers = {"torch-eager": torch_peers.eager, "torch-compile": torch_peers.compiled, "hgd": torch_peers.hgd,
-              "ape-gan": torch_peers.ape_gan}  # fmt: skip
+    makers = {
+        "torch-eager": torch_peers.eager,
+        "torch-eager-victim": torch_peers.eager_victim,
+        "torch-compile": torch_peers.compiled,
+        "hgd": torch_peers.hgd,
+        "ape-gan": torch_peers.ape_gan,
+    }
     return makers[name](source)

@@ -33,6 +33,12 @@ def eager(source: Source) -> Contestant:
     return _in_torch("torch-eager", lambda x_NCHW: victim(purifier(x_NCHW)), runtime="torch-eager")
 
 
+def eager_victim(source: Source) -> Contestant:
+    """Return the classifier alone: what ran before there was a defence."""
+    return _in_torch("torch-eager-victim", source.victim.torch_module().eval(), runtime="torch-eager",
+                     note="the classifier alone, undefended")  # fmt: skip
+
+
 def compiled(source: Source) -> Contestant:
     """Return the pair through torch.compile."""
     import torch
