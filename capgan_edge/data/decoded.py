@@ -52,7 +52,7 @@ class LoadReport:
         if self.corrupt_percent > max_corrupt_percent:
             raise DataError(
                 f"{name}: expected at most {max_corrupt_percent:g} % of corrupt images, got {count}: {first}{more}; "
-                "replace or delete these files, or allow a larger share"
+                "replace or delete these files (a Python program may allow more: data.load(..., max_corrupt_percent=))"
             )
         logger.warning("%s: skipped %s as corrupt: %s%s", name, count, first, more)
 

@@ -42,7 +42,10 @@ def load_checkpoint(path: Path, kind: Kind) -> Checkpoint:
     pointer_path = path / "last.json" if path.is_dir() else path
     pointer = read_pointer(pointer_path)
     if pointer["kind"] != kind:
-        raise CheckpointError(f"{pointer_path}: expected a checkpoint of a {kind}, got one of a {pointer['kind']}")
+        raise CheckpointError(
+            f"{pointer_path}: expected a checkpoint of a {kind}, got one of a {pointer['kind']}; name the run of a "
+            f"{kind}"
+        )
     named = pointer["tensors"]
     if Path(named["file"]).name != named["file"] or not named["file"].endswith(".safetensors") or "\0" in named["file"]:
         raise CheckpointError(
@@ -58,7 +61,7 @@ def load_tensors(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"expected weights at {path}, but: {error.strerror}; name a .safetensors file") from error
-    if data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") or data[:4] == b"PK\x03\x04":
+    if _is_pickle(data):
         raise CheckpointError(
             f"{path}: expected safetensors, got a pickle (torch.save); it can run code and is never loaded: convert it "
             "where you trust it with safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
@@ -72,6 +75,11 @@ def load_tensors(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
         return tensors_from_bytes(data)
     except (SafetensorError, KeyError, ValueError) as error:  # the last two: a type that torch does not have
         raise CheckpointError(f"{path}: expected a safetensors file, got something else or a truncated one") from error
+
+
+def _is_pickle(data: bytes) -> bool:
+    """Whether these bytes begin as what `torch.save` or `pickle` write."""
+    return data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") or data[:4] == b"PK\x03\x04"
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], prefix: str, source: str) -> None:
@@ -96,6 +104,11 @@ def read_pointer(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"expected a checkpoint at {path}, but: {error.strerror}; train first, or name another"
         ) from error
+    if _is_pickle(text):
+        raise CheckpointError(
+            f"{path}: expected a run's folder or its last.json or best.json, got a pickle (torch.save) or a zip; a "
+            "pickle can run code and is never loaded: train here, or bring a classifier as safetensors with --victim"
+        )
     try:
         pointer = json.loads(text)
     except (ValueError, RecursionError) as error:

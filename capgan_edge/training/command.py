@@ -35,6 +35,9 @@ class PrecisionOption(str, Enum):
     fp32 = "fp32"
 
 
+_SETTINGS = ("epochs", "semantic_epochs", "small_crop_epochs", "learning_rate", "schedule", "weights", "preset",
+             "batch_size", "mirror", "seed")  # fmt: skip
+"""Options that a run keeps; precision, processes, data, victim and mode are compared where they are read."""
 _PRECISION_HELP = "auto is bf16 where the processor computes it natively (default: auto; with --resume, the run's)."
 _DEVICES_HELP = (
     "Processes (gloo) or GPUs that share each batch (default: 1; with --resume, the run's). BatchNorm (presets small "
@@ -45,7 +48,10 @@ Data = Annotated[
     str, typer.Option(help="signs, signs:SIZE, a folder, a zip, CIFAR-10's archive, or a name under $CAPGAN_EDGE_DATA.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the run: checkpoints, log.csv, figures.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint, with its settings.")]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on from the folder's last checkpoint, with its settings; others are refused."),
+]
 Precision = Annotated[PrecisionOption | None, typer.Option(help=_PRECISION_HELP)]
 Devices = Annotated[int | None, typer.Option(min=1, help=_DEVICES_HELP)]
 Seed = Annotated[int, typer.Option(min=0)]
@@ -58,6 +64,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for m
 
 @train.command("victim")
 def victim_command(
+    context: typer.Context,
     data: Data = "signs",
     out: Out = Path("runs/victim"),
     epochs: Annotated[int, typer.Option(min=1)] = 30,
@@ -75,6 +82,8 @@ def victim_command(
     from capgan_edge.training.start import is_mirrored, start_victim
     from capgan_edge.training.victim import VictimConfig
 
+    if resume:
+        _refuse_other_settings(context, out)
     config = VictimConfig(epochs=epochs, learning_rate=learning_rate, small_crop_epochs=small_crop_epochs,
                           batch_size=batch_size, is_mirrored=is_mirrored(mirror, data), seed=seed)  # fmt: skip
     summary = start_victim(config, data, out, precision=precision.value if precision else None, devices=devices,
@@ -84,6 +93,7 @@ def victim_command(
 
 @train.command("purifier")
 def purifier_command(
+    context: typer.Context,
     victim: Annotated[
         str,
         typer.Option(
@@ -134,6 +144,8 @@ def purifier_command(
     from capgan_edge.training.robust_mode import PurifierOptions, start_mode
     from capgan_edge.training.start import is_mirrored
 
+    if resume:
+        _refuse_other_settings(context, out)
     options = PurifierOptions(
         mode=mode.value if mode else None, settings=tuple(settings or ()), init_from=init_from, preset=preset,
         weights=weights.value if weights else None, epochs=epochs, semantic_epochs=semantic_epochs,
@@ -156,6 +168,15 @@ def recipe_command(
     from capgan_edge.training.start import start_recipe
 
     _tell(start_recipe(name, out or Path("runs") / name, is_resumed=resume), is_json=is_json)
+
+
+def _refuse_other_settings(context: typer.Context, out: Path) -> None:
+    """Refuse settings that were given beside --resume and are not those of the run."""
+    from capgan_edge.training.resumed_options import refuse_other_settings
+
+    sources = {name: context.get_parameter_source(name) for name in _SETTINGS}
+    given = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    refuse_other_settings(out, {name: getattr(value, "value", value) for name, value in given.items()})
 
 
 def _tell(summary: dict[str, Any] | None, *, is_json: bool) -> None:

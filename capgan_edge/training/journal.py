@@ -37,6 +37,9 @@ class Journal:
 
     def __enter__(self) -> Journal:
         self._progress.start()
+        if self._done_steps >= self._total_steps and not self.is_silent:
+            text = f"{self.csv_path.parent} is trained to its last epoch: nothing is left to do"
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         return self
 
     def __exit__(

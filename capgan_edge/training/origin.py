@@ -59,13 +59,14 @@ def resumed_device(
             f"{run_path}: expected devices in [1, {MAX_DEVICES}], got {its_devices!r:.40}; train again"
         )
     if precision not in (None, "auto", its_precision) and its_precision is not None:
-        raise _contradiction(run_path, "--precision", its_precision, precision)
+        raise contradiction(run_path, "--precision", its_precision, precision)
     if devices not in (None, its_devices) and its_devices is not None:
-        raise _contradiction(run_path, "--devices", its_devices, devices)
+        raise contradiction(run_path, "--devices", its_devices, devices)
     return its_precision or precision or "auto", its_devices or devices or 1
 
 
-def _contradiction(run_path: Path, option: str, its: object, given: object) -> ConfigError:
+def contradiction(run_path: Path, option: str, its: object, given: object) -> ConfigError:
+    """Return the error of an option that says other than the run to resume."""
     return ConfigError(
         f"expected {option} {its}, with which {run_path} was started, got {given}; leave {option} out, or start in a "
         "new folder"

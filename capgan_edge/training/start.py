@@ -16,7 +16,7 @@ from capgan_edge.models.discriminator import Discriminator
 from capgan_edge.models.presets import PRESETS
 from capgan_edge.models.purifier import PurifierConfig
 from capgan_edge.models.victim import SimpleResNet
-from capgan_edge.training.batches import SMALLEST_PURIFIER_PX
+from capgan_edge.training.batches import SMALLEST_PURIFIER_PX, SMALLEST_VICTIM_PX, check_size
 from capgan_edge.training.brought import find_victim, own_victim
 from capgan_edge.training.checkpoint import Checkpoint, load_checkpoint
 from capgan_edge.training.config import CapGanConfig
@@ -37,6 +37,7 @@ def start_victim(
     """Train a victim on the train split of `source`, writing to `out`; return the summary (of the first process)."""
     refuse_overwriting(out, is_resumed)
     train = data.load(source, "train")
+    check_size(train, smallest_px=SMALLEST_VICTIM_PX)  # here too: a note on small images must not precede the refusal
     config = replace(config, num_held_out=held_out_of(config.num_held_out, train))
     state: dict[str, Any] = {}
     if is_resumed:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
+import pytest
 import torch
 
 from capgan_benchmarks.make_zoo import kept, pair_from, put_victim, training_facts
@@ -25,3 +28,10 @@ def test_a_package_measured_again_is_the_package() -> None:
     again, pair = pair_from("signs-nano", tensors, card), zoo.load("signs-nano")
     x_BCHW = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(again.victim(again.purifier(x_BCHW)), pair.victim(pair.purifier(x_BCHW)), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_the_command_on_a_card_runs_the_recipe_on_the_card(name: str) -> None:
+    card = zoo.card(name)
+    assert card["command"].startswith(f"python -m capgan_benchmarks.make_zoo {name}")
+    assert card["recipe"] == json.loads(json.dumps(asdict(RECIPES[name])))

@@ -114,3 +114,42 @@ def test_json_is_one_object_on_stdout(kind: str, photos: Path, runs: Path, capsy
 def test_without_json_stdout_is_empty(photos: Path, runs: Path, capsys: Output) -> None:
     assert resume(photos, runs / "victim") == 0
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value", "its"),
+    [
+        ("victim", "--epochs", "5", "1"),
+        ("victim", "--learning-rate", "0.5", "0.2"),
+        ("victim", "--seed", "7", "0"),
+        ("victim", "--small-crop-epochs", "1", "0"),
+        ("purifier", "--epochs", "5", "1"),
+        ("purifier", "--semantic-epochs", "1", "0"),
+        ("purifier", "--schedule", "cosine", "one-cycle"),
+        ("purifier", "--weights", "ugatit", "paper"),
+        ("purifier", "--preset", "small", "nano"),
+        ("purifier", "--batch-size", "8", "16"),
+    ],
+)
+def test_a_setting_that_the_run_was_not_started_with_is_refused(
+    kind: str, option: str, value: str, its: str, photos: Path, runs: Path, capsys: Output
+) -> None:
+    assert resume(photos, runs / kind, option, value) == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(f"error: expected {option} {its}, with which ")
+    assert f"got {value};" in message
+
+
+def test_settings_that_are_the_runs_may_be_repeated_and_a_finished_run_says_so(
+    photos: Path, runs: Path, capsys: Output
+) -> None:
+    same = ["--batch-size", "16", "--epochs", "1", "--seed", "0", "--mirror"]
+    assert resume(photos, runs / "victim", *same) == 0
+    assert "trained to its last epoch" in capsys.readouterr().err
+    assert resume(photos, runs / "purifier", *same, "--weights", "paper", "--preset", "nano") == 0
+    assert "trained to its last epoch" in capsys.readouterr().err
+
+
+def test_mirroring_otherwise_than_the_run_is_refused(photos: Path, runs: Path, capsys: Output) -> None:
+    assert resume(photos, runs / "victim", "--no-mirror") == 1
+    assert "expected --mirror True" in capsys.readouterr().err

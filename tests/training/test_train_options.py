@@ -52,14 +52,26 @@ def test_the_default_of_mirroring_reaches_both_runs(pair_path: Path) -> None:
     assert state_of(pair_path / "purifier")["config"]["is_mirrored"] is True
 
 
-def test_a_victim_for_images_too_small_for_a_purifier_is_said_aloud(tmp_path: Path, capsys: Output) -> None:
+def noise(root: Path, height_px: int, width_px: int) -> list[str]:
+    """Write two classes of noise under `root`; return the options that train a victim on it."""
     rng = np.random.default_rng(0)
     for name in ("train/a", "train/b", "test/a", "test/b"):
-        (tmp_path / "small" / name).mkdir(parents=True)
+        (root / "small" / name).mkdir(parents=True)
         for i in range(10):
-            image_HWC = rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)
-            Image.fromarray(image_HWC).save(tmp_path / "small" / name / f"{i}.png")
-    arguments = ["train", "victim", "--data", str(tmp_path / "small"), "-o", str(tmp_path / "run"), *FAST]
+            image_HWC = rng.integers(0, 256, (height_px, width_px, 3), dtype=np.uint8)
+            Image.fromarray(image_HWC).save(root / "small" / name / f"{i}.png")
+    return ["train", "victim", "--data", str(root / "small"), "-o", str(root / "run"), *FAST]
+
+
+def test_a_size_that_no_victim_takes_is_one_line(tmp_path: Path, capsys: Output) -> None:
+    assert main(noise(tmp_path, 30, 30)) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: small/train: expected images whose height and width are multiples of 4")
+    assert err.count("\n") == 1
+
+
+def test_a_victim_for_images_too_small_for_a_purifier_is_said_aloud(tmp_path: Path, capsys: Output) -> None:
+    arguments = noise(tmp_path, 16, 24)
     assert main(arguments) == 0
     assert (
         capsys.readouterr()

@@ -1,0 +1,42 @@
+"""Options beside --resume: a run goes on with its own settings, and an option that says otherwise is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from capgan_edge.models.presets import PRESETS
+from capgan_edge.training.checkpoint import read_pointer
+from capgan_edge.training.losses import WEIGHT_PRESETS
+from capgan_edge.training.origin import contradiction
+from capgan_edge.training.runs import has_started
+
+_SETTING_OF = {"mirror": "is_mirrored"}
+_NAMED: Mapping[str, Mapping[str, Any]] = {"weights": WEIGHT_PRESETS, "preset": PRESETS}
+"""Options whose value is the name of several settings."""
+
+
+def refuse_other_settings(run_path: Path, given: Mapping[str, Any]) -> None:
+    """Raise ConfigError where an option contradicts what the run in `run_path` was started with.
+
+    `given` has the options that were really given, by their names; one that the run did not store is not compared.
+    """
+    if not has_started(run_path):
+        return  # that there is nothing to resume is said elsewhere
+    state = read_pointer(run_path / "last.json")["state"]
+    config = state.get("config")
+    its = dict(config) if isinstance(config, dict) else {}
+    its["preset"] = state.get("purifier")
+    for option, value in given.items():
+        stored = its.get(_SETTING_OF.get(option, option))
+        if stored is None:
+            continue
+        known = {name: asdict(settings) for name, settings in _NAMED.get(option, {}).items()}
+        if value not in known and value == stored:
+            continue
+        if isinstance(stored, dict) and value in known and known[value].items() >= stored.items():
+            continue  # a run from before a setting existed does not have it
+        shown = next((name for name, held in known.items() if held == stored), "of other settings")
+        raise contradiction(run_path, f"--{option.replace('_', '-')}", shown if known else stored, value)
