@@ -60,12 +60,13 @@ def measure_training(config: TrainingSpeedConfig) -> dict[str, Any]:
     """
     import torch
 
+    presets = {name: _trainable(name) for name in config.presets}
     threads, before = config.threads or num_cpus(), torch.get_num_threads()
     torch.set_num_threads(threads)
     conditions, clocks = read_conditions(threads=threads, has_gpu=torch.cuda.is_available()), read_clocks(has_gpu=False)
     try:
         ceilings: dict[str, float] = {each.kind: each.value for each in measure_ceilings(threads)}
-        rows = [_row(name, config, ceilings) for name in config.presets]
+        rows = [_row(name, held, config, ceilings) for name, held in presets.items()]
     finally:
         torch.set_num_threads(before)
     return {
@@ -82,13 +83,17 @@ def measure_training(config: TrainingSpeedConfig) -> dict[str, Any]:
     }
 
 
-def _row(name: str, config: TrainingSpeedConfig, ceilings: Mapping[str, float]) -> dict[str, Any]:
+def _trainable(name: str) -> PurifierConfig:
     from capgan_edge.models.presets import preset
     from capgan_edge.models.robust_purifier import RobustPurifierConfig
 
     held = preset(name)
     if isinstance(held, RobustPurifierConfig):
         raise ConfigError(f"expected a preset that CAP-GAN's loop trains, got {name!r}; leave it out")
+    return held
+
+
+def _row(name: str, held: PurifierConfig, config: TrainingSpeedConfig, ceilings: Mapping[str, float]) -> dict[str, Any]:
     loops = {"fast": _fast_loop(held), "plain": _plain_loop(held)}
     x_BCHW, y_B = _batch(config)
     speeds: dict[str, list[float]] = {loop: [] for loop in loops}

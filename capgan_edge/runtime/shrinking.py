@@ -1,6 +1,6 @@
 """A large frame made small: every pixel counts, weighted by a triangle around the pixel that it goes into.
 
-It is Pillow's bilinear filter, two to three times as fast on a camera's frame, and without its rounding half way: the
+It is Pillow's bilinear filter, faster on a camera's frame, and without its rounding half way: the
 two differ by one level at most. Shapes: H, W of the frame, h, w of what it becomes.
 """
 

@@ -26,10 +26,11 @@ class GraphCost:
     nothing in the caches."""
 
 
-def cost_of_graph(model_bytes: bytes, *, batch: int, precision: str) -> GraphCost:
-    """Count one query of `batch` frames."""
+def cost_of_graph(model_bytes: bytes, *, batch: int, precision: str, has_int8_kernels: bool = True) -> GraphCost:
+    """Count one query of `batch` frames; an engine without INT8 kernels multiplies in FP32 what Q/DQ nodes rounded."""
     model, shapes = _with_shapes(model_bytes, batch)
-    quantised = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    quantised = {name for node in model.graph.node for name in node.output
+                 if has_int8_kernels and node.op_type == "DequantizeLinear"}  # fmt: skip
     macs, moved_bytes, float_bytes = {True: 0, False: 0}, 0, _FLOAT_BYTES[precision]
     for node in model.graph.node:
         if node.op_type not in _LAYERS:

@@ -20,6 +20,8 @@ from capgan_edge.runtime.runner import Outputs, Runner
 
 RUNTIMES = ("ort", "ort-cuda", "openvino", "openvino-bf16")
 """What may run a graph; an engine runs in TensorRT."""
+WITHOUT_INT8_KERNELS = ("ort", "ort-cuda")
+"""As `session_options` asks ONNX Runtime for: what is checked on a CPU is then what an engine computes."""
 _CUT = "outputs logits and suspicion alone"
 
 
@@ -94,6 +96,8 @@ def _contestant(graph: Graph, runtime: str, threads: int, role: Any, model_bytes
         notes.append(_CUT)
     if runtime == "ort" and graph.precision == "fp16":
         notes.append("ONNX Runtime computes FP16 in FP32 on a CPU")
+    if runtime in WITHOUT_INT8_KERNELS and graph.precision == "int8":
+        notes.append("rounded to INT8, multiplied in FP32")
     precision = "bf16" if runtime == "openvino-bf16" else graph.precision
     return Contestant(name=f"{role}, {graph.name}, {runtime}", role=role, runtime=runtime,
                       provider=", ".join(runner.providers), precision=precision, call=call, engine=engine,

@@ -53,7 +53,7 @@ def _roof_table(record: LatencyRecord) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    said = ", ".join(f"{each.kind} {each.value / 1e9:.0f} {'GB/s' if each.kind == 'copy' else 'GMAC/s'}"
+    said = ", ".join(f"{each.kind} {each.value / 1e9:.3g} {'GB/s' if each.kind == 'copy' else 'GMAC/s'}"
                      for each in record.ceilings)  # fmt: skip
     table = Table(title=f"share of the roof ({said})", title_justify="left")
     for name in ("", "batch", "MMAC", "of them INT8", "MB moved", "roof ms", "bound by", "share %"):

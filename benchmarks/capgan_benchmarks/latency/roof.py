@@ -13,11 +13,13 @@ _SIDE = 1024
 _COPIED_BYTES = 128 << 20
 """Far more than caches hold."""
 _REPEATS = 10
+_MAX_S = 1.0
+"""Of one kind: what a processor has no instructions for takes seconds a product, and is no ceiling of anything."""
 
 
 def measure_ceilings(threads: int, *, side: int = _SIDE, copied_bytes: int = _COPIED_BYTES,
                      repeats: int = _REPEATS) -> tuple[Ceiling, ...]:  # fmt: skip
-    """Return what products in each precision and copies reach here, each the best of its repeats."""
+    """Return what products in each precision and copies reach here: each the best of its repeats, or of a second's."""
     import torch
 
     before = torch.get_num_threads()
@@ -36,9 +38,7 @@ def measure_ceilings(threads: int, *, side: int = _SIDE, copied_bytes: int = _CO
                 ("copy", f"torch.Tensor.copy_ of {copied_bytes >> 20} MiB", 2 * copied_bytes,
                  lambda: target.copy_(source)),
             )  # fmt: skip
-            found = [{"kind": kind, "value": work / _best_s(call, repeats), "by": by, "n": repeats}
-                     for kind, by, work, call in calls]  # fmt: skip
-            return higher(tuple(Ceiling.model_validate(each) for each in found))
+            return higher(tuple(_ceiling(kind, by, work, call, repeats) for kind, by, work, call in calls))
     finally:
         torch.set_num_threads(before)
 
@@ -79,14 +79,15 @@ def share_of_roof(
     )  # fmt: skip
 
 
-def _best_s(call: Callable[[], object], repeats: int) -> float:
+def _ceiling(kind: str, by: str, work: float, call: Callable[[], object], repeats: int) -> Ceiling:
+    """Return the best of some repeats behind one that is not counted; of fewer where they take long."""
     call()
-    taken_s = []
-    for _ in range(repeats):
+    taken_s: list[float] = []
+    while len(taken_s) < repeats and sum(taken_s) < _MAX_S:
         started_s = time.perf_counter()
         call()
         taken_s.append(time.perf_counter() - started_s)
-    return min(taken_s)
+    return Ceiling.model_validate({"kind": kind, "value": work / min(taken_s), "by": by, "n": len(taken_s)})
 
 
 def _product(side: int, threads: int, op: str) -> Callable[[], object]:

@@ -14,6 +14,7 @@ from capgan_benchmarks.latency.conditions import read_clocks, read_conditions
 from capgan_benchmarks.latency.entering import Field, open_field
 from capgan_benchmarks.latency.frames import as_camera_frames, batches_of, draw_frames
 from capgan_benchmarks.latency.graph_cost import cost_of_graph
+from capgan_benchmarks.latency.own import WITHOUT_INT8_KERNELS
 from capgan_benchmarks.latency.protocol import MLPERF_SECONDS, FramesIdentity, Protocol, choose_batches
 from capgan_benchmarks.latency.record import (
     Ceiling,
@@ -148,7 +149,8 @@ def _roof(subject: Subject, rows: tuple[Row, ...], ceilings: tuple[Ceiling, ...]
         model_bytes = parts.get((row.artifact or "", row.role))
         if model_bytes is None or row.runtime in _GPU_RUNTIMES:
             continue
-        cost = cost_of_graph(model_bytes, batch=row.batch, precision=row.precision)
+        cost = cost_of_graph(model_bytes, batch=row.batch, precision=row.precision,
+                             has_int8_kernels=row.runtime not in WITHOUT_INT8_KERNELS)  # fmt: skip
         share = share_of_roof(row.name, cost, batch=row.batch, precision=row.precision,
                               engine_ms=row.engine.p50_ms, ceilings=ceilings)  # fmt: skip
         shares += [] if share is None else [share]

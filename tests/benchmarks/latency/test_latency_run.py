@@ -24,6 +24,8 @@ from capgan_benchmarks.latency.roof import measure_ceilings, share_of_roof
 from capgan_benchmarks.latency.session import measure
 from capgan_benchmarks.latency.subject import Subject, subject_from_source
 from capgan_benchmarks.latency.victim_graph import deployed, two_halves, victim_alone
+from capgan_calibration.qdq import int8_from_fp32
+from capgan_calibration.ranges import RangeConfig, measure_ranges
 from capgan_edge.cli import GROUP, main
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.models.cost import cost_of
@@ -111,6 +113,17 @@ def test_multiply_accumulates_are_those_that_torch_counts(subject: Subject, sour
     many = cost_of_graph(deployed(model_bytes), batch=5, precision="bf16")
     assert many.float_macs == 5 * pair.float_macs
     assert pair.moved_bytes / 2 < many.moved_bytes < 5 * pair.moved_bytes / 2, "half the bytes; weights once"
+
+
+def test_int8_is_counted_as_such_where_the_engine_multiplies_so(subject: Subject, noise: Any) -> None:
+    fp32 = subject.graphs[0].model_bytes
+    int8 = deployed(int8_from_fp32(fp32, measure_ranges(fp32, noise, RangeConfig())).model_bytes)
+    whole = cost_of_graph(deployed(fp32), batch=2, precision="fp32")
+    held = cost_of_graph(int8, batch=2, precision="int8")
+    assert 0 < held.int8_macs < whole.float_macs
+    assert held.int8_macs + held.float_macs == whole.float_macs
+    assert held.moved_bytes < whole.moved_bytes
+    assert cost_of_graph(int8, batch=2, precision="int8", has_int8_kernels=False) == whole
 
 
 def test_ceilings_are_measured_and_a_share_is_of_the_one_that_binds(subject: Subject) -> None:
