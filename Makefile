@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-JOBS ?= 2
+JOBS ?= 3
 
 .PHONY: demo test check format clean
 
@@ -21,7 +21,8 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# One thread a process: several processes with several threads each wait for one another.
+# One thread a process: several processes with several threads each wait for one another. Three on two cores: a third of
+# the time is spent waiting for servers, videos and killed processes.
 test: $(STAMP) check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
