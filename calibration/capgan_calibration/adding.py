@@ -42,7 +42,9 @@ class CalibrationConfig:
     exclude: tuple[str, ...] = ()
     """Layers, or patterns of their names, that stay in floating point."""
     keep_ends: bool = True
-    rest: Rest = "fp32"
+    rest: Rest | None = None
+    """Precision of what is not INT8; None is FP16 where layers are left out by `limits`, so that an engine runs them in
+    half precision, and FP32 elsewhere."""
     sensitivity: Mode | None = None
     """Rank the layers, by quantising one alone or by leaving one out; None does not."""
     limits: DropLimits | None = None
@@ -57,6 +59,11 @@ class CalibrationConfig:
             raise ConfigError(f"expected at least 2 frames to calibrate on, got {self.num_frames}; 512 is the default")
         if self.limits is not None and self.sensitivity is None:
             raise ConfigError("expected a ranking of the layers to leave out by, got none; set sensitivity too")
+
+    @property
+    def floats(self) -> Rest:
+        """The precision of what is not INT8."""
+        return self.rest or ("fp32" if self.limits is None else "fp16")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +148,7 @@ def _make(fp32_bytes: bytes, config: CalibrationConfig, images: Images, attacker
     say("measuring ranges")
     ranges = ranges_of(fp32_bytes, held, config.ranges, cache=config.cache)
     recipe = Recipe(model_bytes=fp32_bytes, ranges=ranges.limit_of_node, exclude=config.exclude,
-                    keep_ends=config.keep_ends, rest=config.rest)  # fmt: skip
+                    keep_ends=config.keep_ends, rest=config.floats)  # fmt: skip
     ranking, left_out = _ranked(recipe, config, images, attacker, say)
     graph = recipe.graph() if left_out is None else left_out.graph
     return _Made(held=held, ranges=ranges, recipe=recipe, ranking=ranking, left_out=left_out, graph=graph)
@@ -208,7 +215,7 @@ def _settings(config: CalibrationConfig, made: _Made) -> dict[str, JsonValue]:
         "scheme": "Q/DQ, symmetric, zero point 0; weights per output channel, layer inputs per tensor",
         "num_quantised": len(made.graph.quantised),
         "kept": [{"layer": kept.name, "op": kept.op, "reason": kept.reason} for kept in made.graph.kept],
-        "rest": config.rest,
+        "rest": config.floats,
     }
     if made.ranking is not None:
         settings["sensitivity"] = made.ranking.to_json()

@@ -87,8 +87,8 @@ def open_runner(
     if backend == "tensorrt":
         raise ArtifactError(
             f"{bundle.path}: expected a TensorRT engine that runs here, but: {attempt.said()}; "
-            f"build one on this machine (capgan-edge build-engine {bundle.path} {_build_option(precision)}), "
-            "or choose another backend"
+            "on a machine with an NVIDIA GPU build one for it (capgan-edge build-engine "
+            f"{bundle.path} {_build_option(precision)}), or choose another backend"
         )
     return attempt.fastest_graph(_installed() if offered is None else offered)
 

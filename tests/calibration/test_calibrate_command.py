@@ -7,17 +7,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from calibrating import INT8, PARTS, calibrate
 from small_graph import MIDDLE
 
+from capgan_calibration.adding import CalibrationConfig
+from capgan_calibration.mixture import mixture_from_text
+from capgan_calibration.sensitivity import DropLimits
 from capgan_edge.cli import main
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.card import CardCheck, RobustnessCard, SuspicionThreshold
 from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_edge.runtime.manifest import Figure
+from capgan_export.precision.rounding import has_fp16
 from capgan_export.verification import verify_bundle
 
 
@@ -136,6 +141,17 @@ def test_attacked_frames_and_a_ranking_of_the_packaged_pair(
     assert record.calibration.attack["attack"] == "fgsm"
     assert record.calibration.mixture == {"clean": 0.5, "adversarial": 0.5}
     assert {"sensitivity", "auto"} <= record.settings.keys()
+    assert record.settings["rest"] == "fp16"
+    assert has_fp16(Bundle.open(path).read_artifact("int8"))
+
+
+def test_layers_that_are_left_out_stay_in_fp16_unless_fp32_is_asked_for() -> None:
+    config = CalibrationConfig(mixture=mixture_from_text("clean"))
+    assert config.floats == "fp32"
+    auto = replace(config, sensitivity="only", limits=DropLimits())
+    assert auto.floats == "fp16"
+    assert replace(auto, rest="fp32").floats == "fp32"
+    assert replace(config, rest="fp16").floats == "fp16"
 
 
 def test_clean_frames_need_no_torch(small_bundle: Path, camera: Path) -> None:

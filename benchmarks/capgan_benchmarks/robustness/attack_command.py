@@ -27,6 +27,9 @@ def attack(
     temperature: Annotated[float, typer.Option(help="artifact-fake-quant: divides the logits.")] = 1.0,
     batch: Annotated[int, typer.Option(min=1, help="Images attacked at once (a count).")] = 64,
     cache: Annotated[Path | None, typer.Option(help="Folder of crafted batches (default: the user's cache).")] = None,
+    allow_host_code: Annotated[
+        bool, typer.Option("--allow-host-code", help="Run the code inside a version-compatible engine: trust it first.")
+    ] = False,
     is_json: Annotated[bool, typer.Option("--json", help="Print the manifest as one JSON object.")] = False,
 ) -> None:
     """Attack test images and write them as a set: benchmark robustness OTHER --replay SET."""
@@ -35,5 +38,6 @@ def attack(
     config = config_of_one(
         scenario, attack_name, epsilon, subject=subject, artifacts=() if artifact is None else (artifact,), n=n,
         seed=seed, data=data, against=against, surrogate=surrogate, temperature=temperature, batch=batch, cache=cache,
+        allow_host_code=allow_host_code,
     )  # fmt: skip
     run_command(config, out, is_replaced=is_replaced, is_json=is_json)

@@ -78,7 +78,8 @@ def run_command(config: RobustnessConfig, path: Path, *, is_replaced: bool, is_j
     _require_packages()
     console = Console(stderr=True, soft_wrap=True)
     with find_subject(config.subject, artifacts=config.artifacts, data=config.data, against=config.against,
-                      surrogate=config.surrogate, temperature=config.temperature) as subject:  # fmt: skip
+                      surrogate=config.surrogate, temperature=config.temperature,
+                      allow_host_code=config.allow_host_code) as subject:  # fmt: skip
         made = make_set(config, subject, path, console)
     if is_json:
         sys.stdout.write(json.dumps({**made.facts, "path": path.name}, indent=2, allow_nan=False) + "\n")

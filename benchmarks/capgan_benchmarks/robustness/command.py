@@ -38,6 +38,9 @@ def robustness(
     max_drop: Annotated[float, typer.Option(help="Allowed drop against the baseline (percentage points).")] = 1.0,
     junit: Annotated[Path | None, typer.Option(help="Write the comparison as a JUnit file.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch (default: torch's choice).")] = None,
+    allow_host_code: Annotated[
+        bool, typer.Option("--allow-host-code", help="Run the code inside a version-compatible engine: trust it first.")
+    ] = False,
     is_json: Annotated[bool, typer.Option("--json", help="Print the record as one JSON object.")] = False,
 ) -> None:
     """Attack what ships, per threat model. Exit 0: done; 1: not held against --baseline; 2: cannot be compared."""
@@ -50,7 +53,7 @@ def robustness(
             scenarios=names_from_text(scenarios or ()), attacks=names_from_text(attacks or ()),
             epsilons=epsilons_from_text(epsilons), n=n, seed=seed, tier=tier, data=data,
             against=against, surrogate=surrogate, temperature=temperature, batch=batch, cache=cache,
-            replays=tuple(replay or ()), threads=threads,
+            replays=tuple(replay or ()), threads=threads, allow_host_code=allow_host_code,
         )  # fmt: skip
         outputs = Outputs(folder=out, baseline=baseline, max_drop=max_drop, junit=junit)
     raise typer.Exit(run_command(config, outputs, is_json=is_json))

@@ -60,6 +60,8 @@ class RobustnessConfig:
     """Exported sets that are scored beside what is crafted."""
     threads: int | None = None
     """CPU threads of torch; None leaves torch's own choice."""
+    allow_host_code: bool = False
+    """Run the code that a version-compatible engine brings along."""
 
     def __post_init__(self) -> None:
         if self.tier not in get_args(Tier):

@@ -70,7 +70,8 @@ def _run_and_compare(config: RobustnessConfig, outputs: Outputs, *, is_json: boo
     _limit_threads(config.threads)
     with find_subject(config.subject, artifacts=config.artifacts, data=config.data, against=config.against,
                       surrogate=config.surrogate, temperature=config.temperature,
-                      runtime=runtime_from_options(config.backend, config.precision)) as subject:  # fmt: skip
+                      runtime=runtime_from_options(config.backend, config.precision),
+                      allow_host_code=config.allow_host_code) as subject:  # fmt: skip
         prepared = prepare(config, subject)
         if baseline is not None:
             refuse_other_plan(baseline, config, prepared, [system.name for system in subject.systems])

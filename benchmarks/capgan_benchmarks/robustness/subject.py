@@ -101,6 +101,7 @@ def find_subject(
     surrogate: Path | None = None,
     temperature: float = 1.0,
     runtime: str = ONNX_RUNTIME,
+    allow_host_code: bool = False,
 ) -> Subject:
     """Return what `spec` names: a bundle's folder, a run's, or a packaged pair.
 
@@ -112,12 +113,14 @@ def find_subject(
         surrogate: a victim's run for transfer; None is the one packaged beside a pair.
         temperature: of artifact-fake-quant.
         runtime: what computes the graphs, as robustness cards call it.
+        allow_host_code: run the code that a version-compatible engine brings along.
 
     Raises:
         CapganError: there is no such thing, it is damaged, or an artifact that was named does not open here.
     """
     if (Path(spec) / MANIFEST).exists():
-        return _from_bundle(Bundle.open(spec), artifacts, data, against, surrogate, temperature, runtime)
+        return _from_bundle(Bundle.open(spec), artifacts, data, against, surrogate, temperature, runtime,
+                            allow_host_code=allow_host_code)  # fmt: skip
     if against is not None:
         raise ConfigError(f"expected --against beside a bundle, got {spec!r}, which is its own pair; leave it out")
     return _from_source(spec, artifacts, data, surrogate, temperature, runtime)
@@ -125,7 +128,7 @@ def find_subject(
 
 def _from_bundle(
     bundle: Bundle, wanted: Sequence[str], data: str | None, against: str | None, surrogate: Path | None,
-    temperature: float, runtime: str,
+    temperature: float, runtime: str, *, allow_host_code: bool,
 ) -> Subject:  # fmt: skip
     manifest, name = bundle.manifest, bundle.manifest.purifier.name
     source, why = _twin(bundle, against)
@@ -135,7 +138,7 @@ def _from_bundle(
                      size_px=size_px)  # fmt: skip
     found = find_surrogate(surrogate, source)
     pair = None if source is None else pair_from_source(source)
-    opened, left_out = _opened(bundle, wanted, runtime)
+    opened, left_out = _opened(bundle, wanted, runtime, allow_host_code=allow_host_code)
     systems = tuple(artifact_system(each, precision_of(manifest, each.name, runtime)) for each in opened.values())
     return Subject(name=name, labels=manifest.labels, size_px=size_px, data=where, source=source, bundle=bundle,
                    pair=pair, surrogate=found, artifacts=opened, artifact_systems=systems, temperature=temperature,
@@ -163,7 +166,9 @@ def _twin(bundle: Bundle, against: str | None) -> tuple[Source | None, str]:
     return source, ""
 
 
-def _opened(bundle: Bundle, wanted: Sequence[str], runtime: str) -> tuple[dict[str, Artifact], dict[str, str]]:
+def _opened(
+    bundle: Bundle, wanted: Sequence[str], runtime: str, *, allow_host_code: bool
+) -> tuple[dict[str, Artifact], dict[str, str]]:
     """Open the artifacts wanted, or of all graphs those that open here; say of the others why not."""
     names = judged_names(bundle.manifest, wanted, runtime)
     engines = [name for name in bundle.manifest.engines if not wanted]
@@ -175,7 +180,8 @@ def _opened(bundle: Bundle, wanted: Sequence[str], runtime: str) -> tuple[dict[s
                 continue
             try:
                 sha256 = bundle.manifest.files[name].sha256
-                opened[name] = _artifact(name, sha256, open_artifact(bundle, name, runtime))
+                held = open_artifact(bundle, name, runtime, allow_host_code=allow_host_code)
+                opened[name] = _artifact(name, sha256, held)
                 stack.callback(opened[name].runner.close)
             except CapganError as error:
                 if wanted:

@@ -10,14 +10,17 @@ import sys
 import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
 
+from capgan_benchmarks.robustness import subject
 from capgan_benchmarks.robustness.record import Check, RobustnessRecord, read_record
 from capgan_edge.cli import GROUP, main
+from capgan_edge.errors import ArtifactError
+from capgan_edge.runtime.bundle import Bundle
 
 BENCHMARK = EntryPoint("benchmark", "capgan_benchmarks.benchmark_command:app", GROUP)
 N = 8
@@ -46,6 +49,21 @@ def out(lone: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     path = tmp_path_factory.mktemp("done") / "out"
     assert benchmark(lone, *QUICK, "--cache", cache, "--out", path) == 0
     return path
+
+
+@pytest.mark.parametrize("options", [[], ["--allow-host-code"]], ids=["without leave", "with leave"])
+def test_the_code_of_a_version_compatible_engine_runs_by_leave_alone(
+    options: list[str], lone: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def open_artifact(bundle: Bundle, name: str, runtime: str, *, allow_host_code: bool) -> NoReturn:
+        asked.append(allow_host_code)
+        raise ArtifactError("no GPU here")
+
+    monkeypatch.setattr(subject, "open_artifact", open_artifact)
+    assert benchmark(lone, *QUICK, "--cache", cache, "--artifact", "model.fp32.onnx", *options) == 1
+    assert asked == [bool(options)]
 
 
 def edited(out: Path, path: Path, **changes: Any) -> Path:
