@@ -9,7 +9,7 @@ from typing import Any
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.robust_purifier import RobustPurifierConfig
 from capgan_edge.training.device import Precision
-from capgan_edge.training.robust_start import is_robust_run, robust_config, start_robust
+from capgan_edge.training.robust_start import is_robust_run, refuse_other_start, robust_config, start_robust
 from capgan_edge.training.runs import has_started
 from capgan_edge.training.start import Summary, cap_gan_config, preset_of, start_purifier
 
@@ -58,6 +58,8 @@ def start_mode(
     if _is_robust(options, out, is_resumed=is_resumed):
         _refuse(options, "robust", ("weights", "epochs", "semantic_epochs", "learning_rate", "schedule"))
         config = robust_config(options.settings, **options.shared)
+        if is_resumed and has_started(out):
+            refuse_other_start(out, options.settings, config, options.init_from)
         return start_robust(config, options.preset, victim, weights, source, out, init_from=options.init_from,
                             precision=precision, devices=devices, is_resumed=is_resumed)  # fmt: skip
     _refuse(options, "cap-gan", ("settings", "init_from"))

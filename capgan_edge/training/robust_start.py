@@ -13,8 +13,9 @@ from capgan_edge.errors import ConfigError
 from capgan_edge.models.purifier import Purifier, PurifierConfig
 from capgan_edge.models.robust_purifier import RobustPurifierConfig
 from capgan_edge.training.brought import find_victim, own_victim
-from capgan_edge.training.checkpoint import load_checkpoint
+from capgan_edge.training.checkpoint import load_checkpoint, read_pointer
 from capgan_edge.training.device import Precision
+from capgan_edge.training.origin import contradiction
 from capgan_edge.training.robust import RobustRun
 from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.runs import check_same_victim, load_purifier_run, run_summary, victim_state
@@ -95,6 +96,24 @@ def start_robust(
         run.resume()
     run.run()
     return run_summary(out) if fabric.is_global_zero else None
+
+
+def refuse_other_start(out: Path, settings: Sequence[str], config: RobustConfig, init_from: Path | None) -> None:
+    """Raise ConfigError where a `--set` says other than the run to resume, or where it is given another start.
+
+    Args:
+        out: the run's folder.
+        settings: the NAME=VALUE texts that were given.
+        config: what came of them.
+        init_from: a purifier's run to start from: what is resumed has started.
+    """
+    if init_from is not None:
+        raise ConfigError(f"expected no --init-from beside --resume, got {init_from}; {out} has its start: leave it out")
+    stored = read_pointer(out / "last.json")["state"].get("config")
+    its = stored if isinstance(stored, dict) else {}
+    for name in (text.partition("=")[0] for text in settings):
+        if name in its and its[name] != getattr(config, name):
+            raise contradiction(out, f"--set {name}", its[name], getattr(config, name))
 
 
 def is_robust_run(out: Path) -> bool:

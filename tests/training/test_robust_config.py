@@ -84,6 +84,12 @@ def test_the_command_trains_resumes_and_keeps_the_modes_apart(
     assert main([*arguments, "--resume"]) == 0, "the mode is the run's"
     assert state_of(out)["stage"] == "whole"
     assert load_purifier_run(out)[2].epoch == 2
+    for options, message in (
+        (["--set", "whole_epochs=1", "--set", "beta=2.5"], "expected --set beta 1.0, with which"),
+        (["--init-from", str(pair_path / "purifier")], "expected no --init-from beside --resume"),
+    ):
+        assert main([*arguments, "--resume", *options]) == 1, "what is not done must not be passed over"
+        assert message in capsys.readouterr().err
 
     shutil.rmtree(tmp_path / "robust")
     start = ["--init-from", str(pair_path / "purifier")]
