@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from capgan_calibration.adding import CalibrationConfig
 from capgan_calibration.command import calibrate
 from capgan_calibration.mixture import mixture_from_text
 from capgan_edge.errors import DataError
@@ -57,7 +58,8 @@ def adopted_row(record: dict[str, Any]) -> str:
             method,
             mixture,
         ):
-            asked = f"`--method {method} --mix {options['mix']} --rest {options['rest']}`"
+            rest = CalibrationConfig(mixture=mixture_from_text(options["mix"])).floats
+            asked = f"`--method {method} --mix {options['mix']} --rest {rest}`"
             return (
                 f"Adopted: `capgan-edge calibrate` does {asked} by itself, the row *{_maker(row)}; {_calibration(row)}*"
             )
