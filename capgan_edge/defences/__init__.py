@@ -1,1 +1,1 @@
-"""The baselines of the paper, behind the same image-to-image interface. Empty until they land."""
+"""The defences of the paper's tables: networks, codes and codecs; `catalogue` has every one of them by name."""

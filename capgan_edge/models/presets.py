@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from capgan_edge.defences.ape_gan import ApeGanPurifier, ApeGanPurifierConfig
+from capgan_edge.defences.hgd import HgdPurifier, HgdPurifierConfig
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.purifier import Purifier, PurifierConfig
 from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig
@@ -21,6 +23,11 @@ PRESETS: Mapping[str, PurifierConfig] = MappingProxyType(
                                output="residual", has_skips=True),
         # Decides the class and paints it: what holds where the attacker has the gradient of all of it.
         "robust-nano": RobustPurifierConfig(),
+        # The other purifiers of the paper's tables, before the same victim.
+        "ape-gan": ApeGanPurifierConfig(),
+        "hgd-paper": HgdPurifierConfig(),
+        "hgd-small": HgdPurifierConfig(ngf=32, num_convs=2),
+        "hgd-nano": HgdPurifierConfig(ngf=16, num_convs=2),
     }
 )  # fmt: skip
 
@@ -34,10 +41,19 @@ def preset(name: str) -> PurifierConfig:
 
 def purifier_from(config: PurifierConfig) -> Purifier:
     """Return a new network of the kind that its settings are of."""
-    return RobustPurifier(config) if isinstance(config, RobustPurifierConfig) else Purifier(config)
+    if isinstance(config, RobustPurifierConfig):
+        return RobustPurifier(config)
+    if isinstance(config, ApeGanPurifierConfig):
+        return ApeGanPurifier(config)
+    return HgdPurifier(config) if isinstance(config, HgdPurifierConfig) else Purifier(config)
 
 
 def config_kind(settings: object) -> type[PurifierConfig]:
-    """Return the class of stored settings: those of a robust purifier say so."""
-    is_robust = isinstance(settings, dict) and settings.get("kind") == "robust"
-    return RobustPurifierConfig if is_robust else PurifierConfig
+    """Return the class of stored settings: those of every purifier but CAP-GAN's say their kind."""
+    kind = settings.get("kind") if isinstance(settings, dict) else None
+    return _KINDS.get(kind, PurifierConfig) if isinstance(kind, str) else PurifierConfig
+
+
+_KINDS: Mapping[str, type[PurifierConfig]] = MappingProxyType(
+    {"robust": RobustPurifierConfig, "ape-gan": ApeGanPurifierConfig, "hgd": HgdPurifierConfig}
+)

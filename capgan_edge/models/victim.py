@@ -49,13 +49,13 @@ class SimpleResNet(nn.Module):
     mean_C: Tensor
     std_C: Tensor
 
-    def __init__(self, num_classes: int = 10, *, units_per_stage: int = 5) -> None:
+    def __init__(self, num_classes: int = 10, *, units_per_stage: int = 5, input_channels: int = 3) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.units_per_stage = units_per_stage
         self.register_buffer("mean_C", torch.full((3, 1, 1), 0.47))
         self.register_buffer("std_C", torch.full((3, 1, 1), 0.25))
-        self.stem = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.stem = nn.Conv2d(input_channels, 16, 3, 1, 1, bias=False)
         units: list[nn.Module] = []
         in_channels = 16
         for stage, out_channels in enumerate((16, 32, 64)):
@@ -73,8 +73,12 @@ class SimpleResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def encoded(self, x_BCHW: Tensor) -> Tensor:
+        """Return what the first convolution sees: the normalised images."""
+        return (x_BCHW - self.mean_C) / self.std_C
+
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        h_BCHW = self.units(self.stem((x_BCHW - self.mean_C) / self.std_C))
+        h_BCHW = self.units(self.stem(self.encoded(x_BCHW)))
         h_BC = F.leaky_relu(self.norm(h_BCHW), NEGATIVE_SLOPE).mean(dim=(2, 3))
         logits_BK: Tensor = self.head(h_BC)
         return logits_BK

@@ -19,8 +19,9 @@ from capgan_edge.files import sha256_of_bytes
 from capgan_edge.models.checkpoint import load_checkpoint, load_into, load_tensors
 from capgan_edge.models.onnx_spatial_ops import UnconvertibleError
 from capgan_edge.models.onnx_victim import OnnxModule, onnx_victim_from_bytes, unconvertible_ops
+from capgan_edge.models.own_victim import encoding_of, own_identity, own_victim
 from capgan_edge.models.torch_export_victim import victim_from_pt2
-from capgan_edge.models.victim import MAX_CLASSES, MAX_UNITS, SimpleResNet
+from capgan_edge.models.victim import MAX_CLASSES, MAX_UNITS
 from capgan_edge.models.victim_probe import num_classes_of
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -115,7 +116,8 @@ def _from_run(path: Path, size_px: tuple[int, int] | None) -> Victim:
     try:
         labels = tuple(str(label) for label in checkpoint.state["class_names"])
         trained_px = (int(checkpoint.state["size_px"][0]), int(checkpoint.state["size_px"][1]))
-        units = checkpoint.state["config"]["units_per_stage"]
+        config = checkpoint.state["config"]
+        units, encoding = config["units_per_stage"], encoding_of(config, path)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise CheckpointError(
             f"{path}: expected the state of a victim's run, got one without {error}; train again"
@@ -125,12 +127,10 @@ def _from_run(path: Path, size_px: tuple[int, int] | None) -> Victim:
             f"{path}: expected 1 to {MAX_UNITS} units a stage and 2 to {MAX_CLASSES} classes, got {units!r} and "
             f"{len(labels)}; use the run of a victim as it was written, or train again"
         )
-    module = SimpleResNet(len(labels), units_per_stage=units)
+    module = own_victim(len(labels), units_per_stage=units, **encoding)
     load_into(module, checkpoint.tensors, "victim", str(path))
-    kind = {"kind": "simple-resnet", "units_per_stage": units, "num_classes": len(labels)}
-    return victim_from_module(
-        module, kind | {"name": name or "victim"}, size_px=trained_px, labels=labels, wanted_px=size_px
-    )
+    identity = own_identity(module) | {"name": name or "victim"}
+    return victim_from_module(module, identity, size_px=trained_px, labels=labels, wanted_px=size_px)
 
 
 def _from_factory(spec: str, state: Path | None, size_px: tuple[int, int] | None) -> Victim:

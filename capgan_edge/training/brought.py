@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from capgan_edge.data.images import ImageSet
+from capgan_edge.defences.thermometer import ThermometerResNet
 from capgan_edge.errors import ConfigError, DataError
 from capgan_edge.models.victim import SimpleResNet
 from capgan_edge.training.checkpoint import Checkpoint
@@ -20,7 +21,7 @@ def find_victim(spec: str, weights: Path | None, train: ImageSet) -> tuple[nn.Mo
     """Return the victim that `spec` names (empty is the newest finished run under ./runs), and its identity.
 
     Raises:
-        ConfigError: there is none, or it does not convert to torch.
+        ConfigError: there is none, it does not convert to torch, or its gradient is 0 by construction.
         DataError: its classes are not those of the images.
     """
     from capgan_edge.models.victims import load_victim
@@ -31,6 +32,11 @@ def find_victim(spec: str, weights: Path | None, train: ImageSet) -> tuple[nn.Mo
         raise ConfigError(
             f"{spec}: expected a victim that converts to torch, got one that can only be exported and run; give the "
             "model as module:factory or a .pt2 file"
+        )
+    if isinstance(brought.module, ThermometerResNet):
+        raise ConfigError(
+            f"{spec}: expected a victim whose gradient makes the images that a purifier is trained on, got one on a "
+            "thermometer code, whose gradient is 0; name an ordinary victim with --victim"
         )
     if brought.num_classes != len(train.class_names):
         raise DataError(

@@ -11,30 +11,25 @@ Shapes: B batch, C channel, H height, W width, J pooled views, K classes.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from capgan_edge.attacks.fgsm import fgsm_with_logits
 from capgan_edge.models.discriminator import Discriminator
 from capgan_edge.models.purifier import Purifier, PurifierConfig
 from capgan_edge.training.config import CapGanConfig
-from capgan_edge.training.device import average_gradients, place
-from capgan_edge.training.losses import discriminator_loss, domain_loss, semantic_loss, towards
+from capgan_edge.training.device import place
+from capgan_edge.training.losses import discriminator_loss, domain_loss, semantic_loss, total_loss, towards
+from capgan_edge.training.method import Optimized, Step
+from capgan_edge.training.pairs import Pair, fgsm_pair
+from capgan_edge.training.semantic_stage import semantic_step
+from capgan_edge.training.update import update
+
+__all__ = ["ADAM_BETAS", "CapGan", "Pair"]
 
 ADAM_BETAS = (0.5, 0.999)
-
-
-class Pair(NamedTuple):
-    """A batch of both domains: the same augmented images, clean and attacked."""
-
-    x_BCHW: Tensor
-    a_BCHW: Tensor
-    x_logits_BK: Tensor
-    """f(x): the teacher of the clean domain."""
+LOSS_NAMES = ("l1", "gan", "identity", "cycle", "cam", "semantic", "d")
 
 
 class CapGan:
@@ -55,42 +50,54 @@ class CapGan:
         )
 
     @property
+    def purifier(self) -> Purifier:
+        """T_AC."""
+        return self.t_ac
+
+    @property
     def networks(self) -> dict[str, nn.Module]:
         """The trained networks by the names they have in checkpoints."""
         return {"t_ac": self.t_ac, "t_ca": self.t_ca, "d_c": self.d_c, "d_a": self.d_a}
 
+    @property
+    def optimizers(self) -> dict[str, Optimized]:
+        """The translators' and the discriminators', which wait for the semantic stage to end."""
+        return optimizers_of(self.t_optimizer, self.d_optimizer, self.config)
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Those of the terms that are on."""
+        return names_of_terms(self.config)
+
+    @property
+    def warm_up_epochs(self) -> int:
+        """The semantic stage."""
+        return self.config.semantic_epochs
+
     def pair(self, x_BCHW: Tensor, y_B: Tensor) -> Pair:
         """Attack the clean batch on f alone (FGSM, true labels); every image is kept, fooled or not."""
-        with self.fabric.autocast():
-            a_BCHW, x_logits_BK = fgsm_with_logits(self.victim, x_BCHW, y_B, self.config.epsilon)
-        return Pair(x_BCHW, a_BCHW, x_logits_BK)
+        return fgsm_pair(self.victim, x_BCHW, y_B, self.config.epsilon, self.fabric)
+
+    def step_in(self, epoch: int) -> Step:
+        """The semantic stage first, then the whole method."""
+        return self.semantic_step if epoch < self.config.semantic_epochs else self.step
 
     def semantic_step(self, pair: Pair) -> dict[str, Tensor]:
         """Train T_AC alone to give f what f needs: semantic, CAM and L1 losses on A2C and C2C."""
-        w, (x, a, z_x) = self.config.weights, pair
-        with self.fabric.autocast():
-            out = self.t_ac.translate(torch.cat([a, x]))
-            fake_logits_2BK = self.victim(out.image_BCHW)
-        eta_a, eta_x = out.domain_logits_BJ.chunk(2)
-        losses = {
-            "l1": F.l1_loss(out.image_BCHW, torch.cat([x, x])) * 2,
-            "semantic": semantic_loss(z_x, torch.stack(fake_logits_2BK.chunk(2)), w),
-            "cam": domain_loss(eta_a, eta_x),
-        }
-        total = w.alpha * losses["l1"] + (1 - w.alpha) * (losses["semantic"] + losses["cam"])
-        self._update(self.t_optimizer, total, self.t_ac)
-        return losses
+        return semantic_step(self.t_ac, self.t_optimizer, pair, self.config, self.victim, self.fabric)
 
     def step(self, pair: Pair) -> dict[str, Tensor]:
         """One step of the whole method: the translators, then the discriminators on the same fakes."""
+        max_norm = self.config.max_gradient_norm
         for d in (self.d_c, self.d_a):
             d.requires_grad_(False)
         losses, a2c, c2a = self._translator_losses(pair)
-        self._update(self.t_optimizer, self._total(losses), self.t_ac, self.t_ca)
+        total = total_loss(losses, self.config.weights)
+        update(self.fabric, self.t_optimizer, total, self.t_ac, self.t_ca, max_norm=max_norm)
         for d in (self.d_c, self.d_a):
             d.requires_grad_(True)
         losses["d"] = self._discriminator_loss(pair, a2c.detach(), c2a.detach())
-        self._update(self.d_optimizer, losses["d"], self.d_c, self.d_a)
+        update(self.fabric, self.d_optimizer, losses["d"], self.d_c, self.d_a, max_norm=max_norm)
         return losses
 
     def _translator_losses(self, pair: Pair) -> tuple[dict[str, Tensor], Tensor, Tensor]:
@@ -101,40 +108,47 @@ class CapGan:
             ac = self.t_ac.translate(torch.cat([a, x, c2a]))
             a2c, c2c, c2a2c = ac.image_BCHW.chunk(3)
             a2c2a = self.t_ca(a2c)
-            with torch.no_grad():
-                z_a = self.victim(a)
-            logits_6BK = self.victim(torch.cat([a2c, c2c, c2a2c, c2a, a2a, a2c2a]))
+            told = self._victim_logits(a, a2c, c2c, c2a2c, c2a, a2a, a2c2a) if self.config.has_semantic else None
             judged_c, judged_a = self.d_c(a2c), self.d_a(c2a)
-        fakes_FBK = torch.stack(logits_6BK.chunk(6))
         (gan_c, cam_c), (gan_a, cam_a) = towards(judged_c, 1.0), towards(judged_a, 1.0)
-        eta_ac_a, eta_ac_x, _ = ac.domain_logits_BJ.chunk(3)
-        eta_ca_x, eta_ca_a = ca.domain_logits_BJ.chunk(2)
         losses = {
             "gan": gan_c + gan_a,
             "identity": F.l1_loss(c2c, x) + F.l1_loss(a2a, a),
             "cycle": F.l1_loss(a2c2a, a) + F.l1_loss(c2a2c, x),
-            "cam": cam_c + cam_a + domain_loss(eta_ac_a, eta_ac_x) + domain_loss(eta_ca_x, eta_ca_a),
-            "semantic": semantic_loss(z_x, fakes_FBK[:3], w) + semantic_loss(z_a, fakes_FBK[3:], w),
         }
+        if self.config.has_cam:
+            eta_ac_a, eta_ac_x, _ = ac.domain_logits_BJ.chunk(3)
+            eta_ca_x, eta_ca_a = ca.domain_logits_BJ.chunk(2)
+            losses["cam"] = cam_c + cam_a + domain_loss(eta_ac_a, eta_ac_x) + domain_loss(eta_ca_x, eta_ca_a)
+        if told is not None:
+            z_a, fakes_FBK = told
+            losses["semantic"] = semantic_loss(z_x, fakes_FBK[:3], w) + semantic_loss(z_a, fakes_FBK[3:], w)
         return losses, a2c, c2a
 
-    def _total(self, losses: dict[str, Tensor]) -> Tensor:
-        w = self.config.weights
-        pixel = losses["gan"] + w.identity * losses["identity"] + w.cycle * losses["cycle"]
-        return w.alpha * pixel + (1 - w.alpha) * (losses["cam"] + losses["semantic"])
+    def _victim_logits(self, a_BCHW: Tensor, *fakes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f(a), the teacher of the attacked domain, and the logits of the F fakes, [F, B, K]."""
+        with torch.no_grad():
+            z_a = self.victim(a_BCHW)
+        return z_a, torch.stack(self.victim(torch.cat(fakes)).chunk(len(fakes)))
 
     def _discriminator_loss(self, pair: Pair, a2c_BCHW: Tensor, c2a_BCHW: Tensor) -> Tensor:
-        w = self.config.weights
+        w, has_cam = self.config.weights, self.config.has_cam
         with self.fabric.autocast():
             real_c, fake_c = self.d_c(pair.x_BCHW), self.d_c(a2c_BCHW)
             real_a, fake_a = self.d_a(pair.a_BCHW), self.d_a(c2a_BCHW)
-        return discriminator_loss(real_c, fake_c, w) + discriminator_loss(real_a, fake_a, w)
+        of_c = discriminator_loss(real_c, fake_c, w, has_cam=has_cam)
+        return of_c + discriminator_loss(real_a, fake_a, w, has_cam=has_cam)
 
-    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor, *modules: nn.Module) -> None:
-        optimizer.zero_grad()
-        self.fabric.backward(loss)
-        average_gradients(self.fabric, *modules)
-        if self.config.max_gradient_norm is not None:
-            for module in modules:
-                nn.utils.clip_grad_norm_(module.parameters(), self.config.max_gradient_norm)
-        optimizer.step()
+
+def names_of_terms(config: CapGanConfig) -> tuple[str, ...]:
+    """Return the losses that are logged: of the semantic stage, of the terms that are on, and of the discriminators."""
+    is_on = {"cam": config.has_cam, "semantic": config.has_semantic, "cycle": config.has_cycle}
+    return tuple(name for name in LOSS_NAMES if is_on.get(name, True))
+
+
+def optimizers_of(t: torch.optim.Optimizer, d: torch.optim.Optimizer, config: CapGanConfig) -> dict[str, Optimized]:
+    """Return both optimizers; the discriminators' first step is behind the semantic stage."""
+    return {
+        "t_optimizer": Optimized(t, config.learning_rate),
+        "d_optimizer": Optimized(d, config.discriminator_learning_rate, config.semantic_epochs),
+    }

@@ -1,4 +1,4 @@
-"""`capgan-edge train victim|purifier|recipe`."""
+"""`capgan-edge train victim|purifier|defence|recipe`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer()
-train = typer.Typer(no_args_is_help=True, help="Train a victim, or a purifier before a frozen one.")
+train = typer.Typer(no_args_is_help=True, help="Train a victim, a purifier before a frozen one, or another defence.")
 app.add_typer(train, name="train")
 
 
@@ -157,9 +157,51 @@ def purifier_command(
     _tell(summary, is_json=is_json)
 
 
+@train.command("defence")
+def defence_command(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="ape-gan, hgd, adversarial-training, thermometer, cap-gan, cap-gan-without-cycle, pixel, pixel-cam or "
+            "pixel-semantic."
+        ),
+    ],
+    victim: Annotated[
+        str, typer.Option(help="Of a purifier, as in `train purifier` (default: the newest run; resumed, its own).")
+    ] = "",
+    victim_state: Annotated[Path | None, typer.Option(help="Safetensors for a module:factory victim.")] = None,
+    data: Data = "signs",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run (default: runs/NAME).")] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", "--scale", help="Of a purifier: nano, small, or paper, with the papers' rates.")
+    ] = "nano",
+    epochs: Annotated[int, typer.Option(min=1, help="All epochs: the budget that a table's rows share.")] = 6,
+    batch_size: BatchSize = 128,
+    mirror: Mirror = None,
+    seed: Seed = 0,
+    precision: Precision = None,
+    devices: Devices = None,
+    resume: Resume = False,
+    is_json: Json = False,
+) -> None:
+    """Train a defence of the paper's tables: a purifier before a frozen victim, or a victim of its own."""
+    from capgan_edge.training.defence import Budget, check_resumed, start_defence
+    from capgan_edge.training.start import is_mirrored
+
+    folder = out or Path("runs") / name
+    if resume:
+        check_resumed(name, folder, _given(context))
+    budget = Budget(scale=preset, epochs=epochs, batch_size=batch_size, is_mirrored=is_mirrored(mirror, data),
+                    seed=seed)  # fmt: skip
+    summary = start_defence(name, budget, victim, victim_state, data, folder, devices=devices, is_resumed=resume,
+                            precision=precision.value if precision else None)  # fmt: skip
+    _tell(summary, is_json=is_json)
+
+
 @train.command("recipe")
 def recipe_command(
-    name: Annotated[str, typer.Argument(help="signs-nano, cifar10-nano or cifar10-robust-nano.")],
+    name: Annotated[str, typer.Argument(help="signs-nano, signs-demo, cifar10-nano or cifar10-robust-nano.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of both runs (default: runs/NAME).")] = None,
     resume: Resume = False,
     is_json: Json = False,
@@ -174,9 +216,14 @@ def _refuse_other_settings(context: typer.Context, out: Path) -> None:
     """Refuse settings that were given beside --resume and are not those of the run."""
     from capgan_edge.training.resumed_options import refuse_other_settings
 
+    refuse_other_settings(out, _given(context))
+
+
+def _given(context: typer.Context) -> dict[str, Any]:
+    """Return the settings that were really given, by the names of their options."""
     sources = {name: context.get_parameter_source(name) for name in _SETTINGS}
     given = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-    refuse_other_settings(out, {name: getattr(value, "value", value) for name, value in given.items()})
+    return {name: getattr(value, "value", value) for name, value in given.items()}
 
 
 def _tell(summary: dict[str, Any] | None, *, is_json: bool) -> None:

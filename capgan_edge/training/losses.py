@@ -8,6 +8,7 @@ Shapes: B batch, C channel, H height, W width, J pooled views of the attention, 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,11 +53,24 @@ def towards(judged: Judged, target: float) -> tuple[Tensor, Tensor]:
     return patches, ((judged.domain_logits_BJ - target) ** 2).mean()
 
 
-def discriminator_loss(real: Judged, fake: Judged, weights: LossWeights) -> Tensor:
+def total_loss(losses: Mapping[str, Tensor], weights: LossWeights) -> Tensor:
+    """Alpha of the pixel losses and the rest of the feature losses, of those that are there.
+
+    The weights of the terms that stay are the same where others are left out.
+    """
+    inner = {"l1": 1.0, "gan": 1.0, "identity": weights.identity, "cycle": weights.cycle}
+    pixel = [weight * losses[name] for name, weight in inner.items() if name in losses]
+    feature = [losses[name] for name in ("cam", "semantic") if name in losses]
+    total = weights.alpha * sum(pixel[1:], pixel[0])
+    return total + (1 - weights.alpha) * sum(feature[1:], feature[0]) if feature else total
+
+
+def discriminator_loss(real: Judged, fake: Judged, weights: LossWeights, *, has_cam: bool = True) -> Tensor:
     """Equation of L_GAN and of L_cam^D with LSGAN's usual labels, weighted like the generator's terms."""
     real_patches, real_cam = towards(real, 1.0)
     fake_patches, fake_cam = towards(fake, 0.0)
-    return weights.alpha * (real_patches + fake_patches) + (1 - weights.alpha) * (real_cam + fake_cam)
+    patches = weights.alpha * (real_patches + fake_patches)
+    return patches + (1 - weights.alpha) * (real_cam + fake_cam) if has_cam else patches
 
 
 def domain_loss(source_BJ: Tensor, other_BJ: Tensor) -> Tensor:

@@ -48,6 +48,14 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             purifier=CapGanConfig(epochs=6, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
                                   is_mirrored=False, num_held_out=500),
         ),
+        # What `demo --train` makes: the same losses on fewer images, for two cores without bf16 and little patience.
+        "signs-demo": Recipe(
+            data="signs",
+            victim=VictimConfig(epochs=5, small_crop_epochs=2, is_mirrored=False, num_held_out=500),
+            preset="nano",
+            purifier=CapGanConfig(epochs=4, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
+                                  is_mirrored=False, num_held_out=6000),
+        ),
         # Three epochs of the semantic stage, then three of the whole loss: cycle, GAN and all.
         "cifar10-nano": Recipe(
             data="cifar10-jpeg",
@@ -94,7 +102,7 @@ def train_recipe(
     if purifier_path in started:
         run.resume()
     trained = run.run()
-    return trained if isinstance(trained, Purifier) else trained.t_ac, victim, train
+    return trained if isinstance(trained, Purifier) else trained.purifier, victim, train
 
 
 def _purifier_run(

@@ -36,6 +36,7 @@ from capgan_edge.training.device import average_statistics, place
 from capgan_edge.training.figures import draw_losses, draw_samples
 from capgan_edge.training.journal import Journal
 from capgan_edge.training.origin import origin_state
+from capgan_edge.training.robust_attack import noise_generator
 from capgan_edge.training.robust_config import RobustConfig, attack_steps
 from capgan_edge.training.robust_ema import WeightAverage
 from capgan_edge.training.robust_labels import cutmix, soft_labels
@@ -150,8 +151,7 @@ class RobustRun:
 
     def _train_epoch(self, stage: Stage, epoch: int, journal: Journal) -> dict[str, float]:
         config, num_classes = self.config, len(self.train_set.class_names)
-        draw = (config.seed * 1_000_003 + epoch) * 4099 + self.fabric.global_rank  # another stream than the batches'
-        generator = torch.Generator().manual_seed(draw % 2**63)
+        generator = noise_generator(config.seed, epoch, self.fabric.global_rank)
         sums: dict[str, float] = defaultdict(float)
         started_s = time.monotonic()
         for i, (x_BCHW, y_B) in enumerate(self.batches.epoch(epoch, crop_px=crop_px_at(config, epoch))):

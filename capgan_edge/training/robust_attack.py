@@ -19,6 +19,11 @@ MIN_STEP_RADII, REACH_RADII = 0.25, 1.5
 """PGD-K takes steps of REACH_RADII / K epsilons, and of MIN_STEP_RADII where K is large."""
 
 
+def noise_generator(seed: int, epoch: int, rank: int) -> torch.Generator:
+    """Return the random numbers of an epoch's attacks: another stream than the batches', and the same when resumed."""
+    return torch.Generator().manual_seed(((seed * 1_000_003 + epoch) * 4099 + rank) % 2**63)
+
+
 def craft(
     model: Callable[[Tensor], Tensor], x_BCHW: Tensor, targets_BK: Tensor, *, epsilon: float, steps: int,
     generator: torch.Generator,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from capgan_edge.errors import ConfigError
+from capgan_edge.models.purifier import PurifierConfig
 from capgan_edge.models.robust_purifier import RobustPurifierConfig
 from capgan_edge.training.device import Precision
 from capgan_edge.training.robust_start import is_robust_run, refuse_other_start, robust_config, start_robust
@@ -65,10 +66,11 @@ def start_mode(
     _refuse(options, "cap-gan", ("settings", "init_from"))
     o, epochs = options, 6 if options.epochs is None else options.epochs
     preset = o.preset or "nano"
-    if isinstance(preset_of(preset), RobustPurifierConfig) and not is_resumed:
-        raise ConfigError(
-            f"expected a preset of the mode cap-gan (paper, small, nano), got {preset}; add --mode robust"
-        )
+    shape = preset_of(preset)
+    if type(shape) is not PurifierConfig and not is_resumed:
+        robust = isinstance(shape, RobustPurifierConfig)
+        instead = "add --mode robust" if robust else "train it with `capgan-edge train defence`"
+        raise ConfigError(f"expected a preset of the mode cap-gan (paper, small, nano), got {preset}; {instead}")
     gan = cap_gan_config(
         preset, o.weights or "paper", epochs=epochs, schedule=o.schedule or "one-cycle",
         semantic_epochs=epochs // 2 if o.semantic_epochs is None else o.semantic_epochs,

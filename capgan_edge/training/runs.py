@@ -11,6 +11,7 @@ from safetensors.torch import save as bytes_from_tensors
 
 from capgan_edge.errors import CapganError, CheckpointError, ConfigError
 from capgan_edge.files import sha256_of_bytes, write_json
+from capgan_edge.models.own_victim import encoding_of, own_identity, own_victim
 from capgan_edge.models.presets import config_kind, purifier_from
 from capgan_edge.models.purifier import Purifier
 from capgan_edge.models.victim import SimpleResNet
@@ -71,12 +72,7 @@ def run_summary(run_path: Path) -> dict[str, Any]:
 def victim_state(victim: SimpleResNet) -> dict[str, Any]:
     """Return what a checkpoint stores of a victim beside its tensors: its shape, and the SHA-256 of its weights."""
     weights = {name: tensor.cpu().contiguous().clone() for name, tensor in victim.state_dict().items()}
-    return {
-        "kind": "simple-resnet",
-        "units_per_stage": victim.units_per_stage,
-        "num_classes": victim.num_classes,
-        "sha256": sha256_of_bytes(bytes_from_tensors(weights)),
-    }
+    return own_identity(victim) | {"sha256": sha256_of_bytes(bytes_from_tensors(weights))}
 
 
 def check_same_victim(stored: Any, given: Mapping[str, Any], run_path: Path) -> None:
@@ -104,12 +100,13 @@ def load_victim_run(path: Path) -> SimpleResNet:
     checkpoint = load_checkpoint(path, "victim")
     state = checkpoint.state
     try:
-        units, num_classes = state["config"]["units_per_stage"], len(state["class_names"])
+        config, num_classes = state["config"], len(state["class_names"])
+        units, encoding = config["units_per_stage"], encoding_of(config, path)
     except (KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path}: expected the state of a victim's run, got keys {sorted(state)}; train again"
         ) from error
-    return _simple_resnet(checkpoint, units, num_classes, path)
+    return _own_victim(checkpoint, units, num_classes, path, **encoding)
 
 
 def load_purifier_run(path: Path) -> tuple[Purifier, SimpleResNet | None, Checkpoint]:
@@ -131,13 +128,15 @@ def load_purifier_run(path: Path) -> tuple[Purifier, SimpleResNet | None, Checkp
     if victim["kind"] != "simple-resnet":
         return purifier, None, checkpoint
     units, num_classes = victim.get("units_per_stage"), victim.get("num_classes")
-    return purifier, _simple_resnet(checkpoint, units, num_classes, path), checkpoint
+    return purifier, _own_victim(checkpoint, units, num_classes, path), checkpoint
 
 
-def _simple_resnet(checkpoint: Checkpoint, units_per_stage: Any, num_classes: Any, path: Path) -> SimpleResNet:
+def _own_victim(
+    checkpoint: Checkpoint, units_per_stage: Any, num_classes: Any, path: Path, **encoding: Any
+) -> SimpleResNet:
     units = checked_count("units_per_stage", units_per_stage, path)
     classes = checked_count("num_classes", num_classes, path)
-    check_fits(lambda: SimpleResNet(classes, units_per_stage=units), checkpoint.tensors, "victim", path)
-    victim = SimpleResNet(classes, units_per_stage=units)
+    check_fits(lambda: own_victim(classes, units_per_stage=units, **encoding), checkpoint.tensors, "victim", path)
+    victim = own_victim(classes, units_per_stage=units, **encoding)
     load_into(victim, checkpoint.tensors, "victim", str(path))
     return victim.eval().requires_grad_(False)

@@ -12,16 +12,16 @@ from rich.console import Console
 from capgan_edge import data
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
-from capgan_edge.models.discriminator import Discriminator
 from capgan_edge.models.presets import PRESETS
 from capgan_edge.models.purifier import PurifierConfig
 from capgan_edge.models.victim import SimpleResNet
 from capgan_edge.training.batches import SMALLEST_PURIFIER_PX, SMALLEST_VICTIM_PX, check_size
 from capgan_edge.training.brought import find_victim, own_victim
 from capgan_edge.training.checkpoint import Checkpoint, load_checkpoint
-from capgan_edge.training.config import CapGanConfig
+from capgan_edge.training.config import CapGanConfig, PurifierRunConfig
 from capgan_edge.training.device import Precision, start_fabric
 from capgan_edge.training.losses import WEIGHT_PRESETS
+from capgan_edge.training.methods import judges_of, mode_of
 from capgan_edge.training.origin import is_drawn, resumed_device
 from capgan_edge.training.purifier import PurifierRun
 from capgan_edge.training.runs import check_same_victim, has_started, load_purifier_run, run_summary, victim_state
@@ -52,7 +52,7 @@ def start_victim(
 
 
 def start_purifier(
-    config: CapGanConfig,
+    config: PurifierRunConfig,
     preset: str,
     victim: str,
     weights: Path | None,
@@ -65,13 +65,14 @@ def start_purifier(
 ) -> Summary | None:
     """Train a purifier before a victim on the train split of `source`, writing to `out`; return the summary.
 
+    The kind of the settings says by which method.
     A resumed run takes its settings, its precision, its processes and, where it holds it, its victim from `out`.
     """
     refuse_overwriting(out, is_resumed)
     shape = preset_of(preset)
     train = data.load(source, "train")
     if is_resumed:
-        checkpoint, shape, config, own = _resumed(out, train)
+        checkpoint, shape, config, own = _resumed(out, train, config)
         module, identity = find_victim(victim, weights, train) if victim else own_victim(own, checkpoint, out)
         check_same_victim(victim_state(own) if own else checkpoint.state["victim"], identity, out)
         fabric = fabric_of_run(checkpoint.state, out, precision, devices)
@@ -118,15 +119,21 @@ def held_out_of(wanted: int, train: ImageSet) -> int:
     return max(1, min(wanted, len(train) // 10))
 
 
-def _resumed(out: Path, train: ImageSet) -> tuple[Checkpoint, PurifierConfig, CapGanConfig, SimpleResNet | None]:
+def _resumed(
+    out: Path, train: ImageSet, given: PurifierRunConfig
+) -> tuple[Checkpoint, PurifierConfig, PurifierRunConfig, SimpleResNet | None]:
     """Return what `out` holds of a purifier's run, its settings and shapes checked before anything is built on them."""
     purifier, own, checkpoint = load_purifier_run(out)
     check_same_data(checkpoint.state, train, out)
-    config, shape = settings_from(CapGanConfig, checkpoint.state.get("config"), out), purifier.config
-    attention = config.discriminator_attention
-    check_fits(
-        lambda: Discriminator(config.ndf, attention=attention, padding=shape.padding), checkpoint.tensors, "d_c", out
-    )
+    mode, wanted = checkpoint.state.get("mode", "cap-gan"), mode_of(given)
+    if mode != wanted:
+        raise ConfigError(
+            f"expected a run of {wanted} in {out}, got one of {mode!r:.40}; resume it with the command that started "
+            "it, or start in a new folder"
+        )
+    config, shape = settings_from(type(given), checkpoint.state.get("config"), out), purifier.config
+    for name, build in judges_of(config, shape).items():
+        check_fits(build, checkpoint.tensors, name, out)
     return checkpoint, shape, config, own
 
 

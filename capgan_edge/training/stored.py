@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import torch
 from torch import Tensor, nn
 
+from capgan_edge.defences.thermometer import MAX_LEVELS
 from capgan_edge.errors import CheckpointError, ConfigError
 from capgan_edge.models.victim import MAX_CLASSES, MAX_UNITS
 
@@ -17,7 +18,7 @@ T = TypeVar("T")
 LIMITS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
         "units_per_stage": (1, MAX_UNITS), "num_classes": (2, MAX_CLASSES), "num_blocks": (0, 64),
-        "end_kernel_px": (1, 63),
+        "end_kernel_px": (1, 63), "num_convs": (1, 64), "levels": (2, MAX_LEVELS),
         "ngf": (1, 4096), "ndf": (1, 4096), "small_crop_px": (4, 4096), "seed": (0, 2**43),
     }
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Train the victim: an ordinary classifier, by SGD on flipped and cropped images."""
+"""Train the victim: a classifier, by SGD on flipped and cropped images, or on what PGD makes of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from capgan_edge.data.images import ImageSet
+from capgan_edge.defences.thermometer import MAX_LEVELS
 from capgan_edge.errors import ConfigError, TrainingError
 from capgan_edge.files import make_folder
+from capgan_edge.models.own_victim import EncodingName, own_victim
 from capgan_edge.models.victim import SimpleResNet
 from capgan_edge.training.batches import SMALLEST_VICTIM_PX, Batches, check_size, split_validation
 from capgan_edge.training.checkpoint import (
@@ -32,16 +35,18 @@ from capgan_edge.training.device import average_gradients, average_statistics, p
 from capgan_edge.training.evaluate import accuracy_percent
 from capgan_edge.training.journal import Journal
 from capgan_edge.training.origin import origin_state
+from capgan_edge.training.robust_attack import craft, noise_generator
 from capgan_edge.training.runs import mark_finished, mark_started
 from capgan_edge.training.schedule import ScheduleName, check_schedule, learning_rate, set_learning_rate
 
 COLOUR_SLICE = 256
 """Images whose colours are summed at a time."""
+MAX_ATTACK_STEPS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VictimConfig:
-    """How to train a `SimpleResNet`."""
+    """How to train a `SimpleResNet`; the defaults are those of an ordinary victim, without a defence."""
 
     epochs: int = 30
     batch_size: int = 128
@@ -51,6 +56,15 @@ class VictimConfig:
     weight_decay: float = 5e-4
     units_per_stage: int = 5
     """5 is the paper's victim; less is a smaller one of the same kind."""
+    encoding: EncodingName = "pixels"
+    """`thermometer` trains the victim on the thermometer code of its images (Buckman et al. 2018)."""
+    levels: int = 16
+    """Of the thermometer."""
+    attack_steps: int = 0
+    """Adversarial training (Madry et al. 2018): steps of PGD from a random start on every batch, which takes the place
+    of the clean one; 7 are the paper's, each of epsilon / 4. 0 trains on clean images."""
+    epsilon: float = 8 / 255
+    """Of that attack, in [0, 1]."""
     is_mirrored: bool = True
     """Mirror half of the images; False where left and right mean different things (road signs)."""
     small_crop_px: int = 24
@@ -77,6 +91,24 @@ class VictimConfig:
                 f"{self.num_held_out} and {self.seed}"
             )
         check_schedule(self.schedule)
+        _check_defence(self)
+
+
+def _check_defence(c: VictimConfig) -> None:
+    if c.encoding not in get_args(EncodingName) or not 2 <= c.levels <= MAX_LEVELS:
+        raise ConfigError(
+            f"expected an encoding among {', '.join(get_args(EncodingName))} and levels in [2, {MAX_LEVELS}], got "
+            f"{c.encoding!r} and {c.levels}"
+        )
+    if not 0 <= c.attack_steps <= MAX_ATTACK_STEPS or not 0 <= c.epsilon <= 1:
+        raise ConfigError(
+            f"expected attack_steps in [0, {MAX_ATTACK_STEPS}] and epsilon in [0, 1] (8/255 is {8 / 255:.4f}), got "
+            f"{c.attack_steps} and {c.epsilon}"
+        )
+    if c.attack_steps and c.encoding != "pixels":
+        raise ConfigError(
+            f"expected attack_steps of 0 with the encoding {c.encoding}, whose gradient is 0, got {c.attack_steps}"
+        )
 
 
 def train_victim(
@@ -100,8 +132,10 @@ def train_victim(
     make_folder(run_path)
     torch.manual_seed(config.seed)
     fitted, held_out = split_validation(train, config.num_held_out, seed=config.seed)
-    victim = SimpleResNet(len(train.class_names), units_per_stage=config.units_per_stage)
-    measure_colours(victim, fitted)
+    victim = own_victim(len(train.class_names), units_per_stage=config.units_per_stage, encoding=config.encoding,
+                         levels=config.levels)  # fmt: skip
+    if config.encoding == "pixels":
+        measure_colours(victim, fitted)
     victim = place(fabric, victim)
     optimizer = torch.optim.SGD(victim.parameters(), config.learning_rate, momentum=0.9, nesterov=True,
                                 weight_decay=config.weight_decay)  # fmt: skip
@@ -151,11 +185,14 @@ def _train_epoch(
 ) -> dict[str, float]:
     victim.train()
     started_s, total_loss = time.monotonic(), 0.0
+    noise = noise_generator(config.seed, epoch, fabric.global_rank)
     crop_px = config.small_crop_px if epoch < config.small_crop_epochs else None
     for i, (x_BCHW, y_B) in enumerate(batches.epoch(epoch, crop_px=crop_px)):
         step, total_steps = epoch * len(batches) + i, config.epochs * len(batches)
         set_learning_rate(optimizer, learning_rate(config.schedule, config.learning_rate, step, total_steps))
         x_BCHW, y_B = fabric.to_device((x_BCHW, y_B))
+        if config.attack_steps:
+            x_BCHW = _attacked(config, victim, x_BCHW, y_B, fabric, noise)
         with fabric.autocast():
             logits_BK: Tensor = victim(x_BCHW)
         loss = F.cross_entropy(logits_BK.float(), y_B)
@@ -173,6 +210,17 @@ def _train_epoch(
         journal.step({"loss": value})
     seconds = time.monotonic() - started_s
     return {"loss": total_loss / len(batches), "images_per_s": len(batches) * config.batch_size / seconds}
+
+
+def _attacked(
+    config: VictimConfig, victim: SimpleResNet, x_BCHW: Tensor, y_B: Tensor, fabric: Fabric, noise: torch.Generator
+) -> Tensor:
+    """Return the batch as PGD leaves it, crafted on the victim as it would be deployed: in eval mode."""
+    victim.eval()
+    with fabric.autocast():
+        a_BCHW = craft(victim, x_BCHW, y_B, epsilon=config.epsilon, steps=config.attack_steps, generator=noise)
+    victim.train()
+    return a_BCHW
 
 
 def measure_colours(victim: SimpleResNet, images: ImageSet) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from capgan_edge.defences.jpeg import Jpeg, not_exportable
 from capgan_edge.models.blocks import ConvNormAct, ResidualBlock
 from capgan_edge.models.purifier import Purifier
 from capgan_edge.models.victim import SimpleResNet, folded
@@ -100,7 +101,14 @@ def rounded(image_NCHW: Tensor) -> Tensor:
 
 
 def inference_copy(purifier: Purifier) -> Purifier:
-    """Return a frozen copy in eval mode with every batch norm folded into the convolution before it."""
+    """Return a frozen copy in eval mode with every batch norm folded into the convolution before it.
+
+    Raises:
+        ConfigError: the purifier is a codec.
+    """
+    given: nn.Module = purifier
+    if isinstance(given, Jpeg):
+        raise not_exportable()
     twin = copy.deepcopy(purifier).eval().requires_grad_(False)
     for module in twin.modules():
         if isinstance(module, ConvNormAct):
