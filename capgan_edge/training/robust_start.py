@@ -108,7 +108,9 @@ def refuse_other_start(out: Path, settings: Sequence[str], config: RobustConfig,
         init_from: a purifier's run to start from: what is resumed has started.
     """
     if init_from is not None:
-        raise ConfigError(f"expected no --init-from beside --resume, got {init_from}; {out} has its start: leave it out")
+        raise ConfigError(
+            f"expected no --init-from beside --resume, got {init_from}; {out} has its start: leave it out"
+        )
     stored = read_pointer(out / "last.json")["state"].get("config")
     its = stored if isinstance(stored, dict) else {}
     for name in (text.partition("=")[0] for text in settings):
