@@ -36,7 +36,7 @@ from capgan_edge.training.robust_attack import noise_generator
 from capgan_edge.training.runs import load_purifier_run, load_victim_run, victim_state
 from capgan_edge.training.victim import VictimConfig, train_victim
 
-SHARED: dict[str, Any] = {"epochs": 2, "batch_size": 16, "num_held_out": 16, "num_watched": 4, "figure_every": 2}
+SHARED: dict[str, Any] = {"epochs": 2, "batch_size": 16, "num_held_out": 16, "num_watched": 1, "figure_every": 2}
 SMALL: dict[str, Any] = {"epochs": 2, "batch_size": 16, "num_held_out": 16, "units_per_stage": 1, "learning_rate": 0.05}
 SHAPES: dict[str, PurifierConfig] = {
     "without-cycle": PurifierConfig(ngf=4, num_blocks=1, end_kernel_px=3, norm="batch", padding="zeros"),
@@ -187,6 +187,11 @@ def test_one_epoch_and_one_resumed_are_two_bit_for_bit(
     train(kind, signs, tiny_victim, stopped, start_fabric("fp32"), is_resumed=True)
     assert told(stopped) == told(straight)
     assert [row["epoch"] for row in told(stopped)[1]] == ["1", "2"]
+    if kind in CONFIGS:  # and what is on the disk is a purifier of its kind
+        purifier, own, checkpoint = load_purifier_run(stopped)
+        assert purifier.config == SHAPES[kind]
+        assert own is not None
+        assert checkpoint.state["mode"] == ("cap-gan" if kind == "without-cycle" else kind)
 
 
 def test_a_thermometer_victim_comes_back_from_its_run_by_both_ways(signs: ImageSet, tmp_path: Path) -> None:
@@ -200,19 +205,3 @@ def test_a_thermometer_victim_comes_back_from_its_run_by_both_ways(signs: ImageS
         torch.testing.assert_close(victim(x_BCHW), trained(x_BCHW))
     assert (brought.identity["kind"], brought.identity["levels"]) == ("thermometer-resnet", 5)
     assert victim_state(loaded)["sha256"] == brought.identity["sha256"]
-
-
-@pytest.mark.parametrize("kind", ["ape-gan", "hgd"])
-def test_a_purifier_comes_back_from_its_run_by_its_stored_settings(
-    kind: str, signs: ImageSet, tiny_victim: SimpleResNet, tmp_path: Path
-) -> None:
-    config = replace(CONFIGS[kind], epochs=1)
-    run = PurifierRun(config, SHAPES[kind], tiny_victim, victim_state(tiny_victim), signs, tmp_path,
-                      start_fabric("fp32"))  # fmt: skip
-    trained = run.run().purifier
-    purifier, victim, checkpoint = load_purifier_run(tmp_path)
-    assert purifier.config == SHAPES[kind]
-    assert victim is not None
-    assert checkpoint.state["mode"] == kind
-    x_BCHW = torch.rand(2, 3, 32, 32)
-    torch.testing.assert_close(purifier(x_BCHW), trained.eval()(x_BCHW))
