@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from capgan_benchmarks.latency.command import cold_start, goals, latency, pareto, profile
+from capgan_benchmarks.paper.command import paper
 from capgan_benchmarks.robustness.command import robustness
 from capgan_benchmarks.training_command import training
 
@@ -18,6 +19,7 @@ benchmark.command()(profile)
 benchmark.command()(cold_start)
 benchmark.command()(goals)
 benchmark.command()(training)
+benchmark.command()(paper)
 
 
 @benchmark.callback()

@@ -105,6 +105,7 @@ def _row(name: str, held: PurifierConfig, config: TrainingSpeedConfig, ceilings:
     ratios = [fast / plain for fast, plain in zip(speeds["fast"], speeds["plain"], strict=True)]
     return {
         "preset": name,
+        "ndf": held.ngf,
         "loops": {loop: _said(loops[loop], values, x_BCHW, y_B, ceilings) for loop, values in speeds.items()},
         "ratio": _spread(ratios),
     }
@@ -132,14 +133,16 @@ def _said(
 
 
 def _fast_loop(purifier: PurifierConfig) -> CapGan:
-    """Return the loop as `capgan-edge train` runs it: bf16 where it is fast, folded victim, channels last."""
+    """Return the loop as `capgan-edge train` runs it: bf16 where it is fast, folded victim, channels last,
+    discriminators as wide as the purifier.
+    """
     from capgan_edge.models.victim import folded
     from capgan_edge.training.cap_gan import CapGan
     from capgan_edge.training.config import CapGanConfig
     from capgan_edge.training.device import place, start_fabric
 
     fabric = start_fabric("auto")
-    return CapGan(purifier, CapGanConfig(), place(fabric, folded(_victim())), fabric)
+    return CapGan(purifier, CapGanConfig(ndf=purifier.ngf), place(fabric, folded(_victim())), fabric)
 
 
 def _plain_loop(purifier: PurifierConfig) -> CapGan:
@@ -154,7 +157,7 @@ def _plain_loop(purifier: PurifierConfig) -> CapGan:
     fabric = start_fabric("fp32")
     victim = _victim()
     fabric.to_device(victim)
-    loop = PlainCapGan(purifier, CapGanConfig(), victim, fabric)
+    loop = PlainCapGan(purifier, CapGanConfig(ndf=purifier.ngf), victim, fabric)
     for network in loop.networks.values():
         move: Any = nn.Module.to  # torch's own stub lacks this form
         move(network, memory_format=torch.contiguous_format)

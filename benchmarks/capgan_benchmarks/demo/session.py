@@ -101,10 +101,10 @@ def run(config: DemoConfig, source: Source, out: Path, narrator: Narrator, *, st
 def _source(config: DemoConfig, narrator: Narrator) -> Source:
     if not config.is_trained:
         return packaged_pair(config.pair)
-    run_path = next_run_path(config.pair)
+    run_path = next_run_path(config.recipe)
     how = "going on with the training" if run_path.is_dir() else "training"
     narrator.say(f"{how} in {run_path}: a victim, then a purifier; stopped with Ctrl-C, the same command goes on")
-    return trained_pair(config.pair, run_path)
+    return trained_pair(config.recipe, run_path)
 
 
 def _shown(measured: Measured, source: Source, bundle: Bundle, threads: int) -> tuple[Choice, list[Row]]:

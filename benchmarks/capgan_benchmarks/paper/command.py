@@ -1,0 +1,41 @@
+"""`capgan-edge benchmark paper`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def paper(
+    table: Annotated[list[str], typer.Argument(help="I, II, III, IV, V, VI, 5 (the figure), or all.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Runs, crafted images, records, pages.")] = Path(
+        "runs/paper"
+    ),
+    data: Annotated[str, typer.Option(help="As train takes it.")] = "cifar10-jpeg",
+    scale: Annotated[str, typer.Option(help="Of the networks: nano, small or paper.")] = "nano",
+    epochs: Annotated[int, typer.Option(min=1, help="Of every defence: the budget, the same for all.")] = 2,
+    victim: Annotated[str, typer.Option(help="A packaged pair (its classifier) or a victim's run.")] = "cifar10-nano",
+    surrogate: Annotated[
+        Path | None, typer.Option(help="A victim's run, for transfer (default: the one packaged beside the pair).")
+    ] = None,
+    n: Annotated[int | None, typer.Option(min=1, help="Test images (default: all; slow attacks take fewer).")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Leave an attack out, e.g. spsa; again for more.")] = None,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images a step of training.")] = 128,
+    mirror: Annotated[bool | None, typer.Option("--mirror/--no-mirror", help="Default: all but drawn signs.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's choice).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it will cost, in PFLOP and hours.")] = False,
+    is_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False,
+) -> None:
+    """The paper's tables: train what is missing, attack, and stand ours beside the printed. Cut off, it goes on."""
+    from capgan_benchmarks.paper.plan import FIGURE_5, TABLES, PaperConfig
+    from capgan_benchmarks.paper.session import run_command
+    from capgan_edge.training.start import is_mirrored
+
+    tables = (*TABLES, FIGURE_5) if "all" in table else tuple(dict.fromkeys(table))
+    config = PaperConfig(tables=tables, out=out, data=data, scale=scale, epochs=epochs, victim=victim,
+                         surrogate=surrogate, n=n, skipped=tuple(skip or ()), batch_size=batch_size,
+                         is_mirrored=is_mirrored(mirror, data), seed=seed, threads=threads)  # fmt: skip
+    run_command(config, is_dry=dry_run, is_json=is_json)

@@ -1,0 +1,69 @@
+"""A table as Markdown: ours with its interval, the paper's, and the difference; made from its record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from capgan_benchmarks.paper.plan import FIGURE_5
+
+TITLES: Mapping[str, str] = MappingProxyType({
+    "I": "Table I: transfer, gradients of another classifier",
+    "II": "Table II: queries, and BPDA through the classifier",
+    "III": "Table III: white-box on the classifier, the defence unknown", "IV": "Table IV: end to end",
+    "V": "Table V: temperature and alpha", "VI": "Table VI: terms of the loss",
+    "5": "Figure 5: accuracy over epsilon, transfer"})  # fmt: skip
+
+
+def page_of(record: Mapping[str, Any]) -> str:
+    """Return the table of a record, with what it was made of."""
+    table = record["table"]
+    body = _over_epsilon(record) if table == FIGURE_5 else _table(record)
+    left_out = f" Left out: {', '.join(record['skipped'])}." if record["skipped"] else ""
+    made = (f"{record['scale']}, {record['epochs']} epochs for every defence, victim {record['victim']}; "
+            f"{record['data']}, n = {record['n']} unless said, seed {record['seed']}; "
+            f"{record['environment']['cpu']}, {record['date'][:10]}.{left_out} ")  # fmt: skip
+    beside = "" if table == FIGURE_5 else (
+        "Percent classified rightly [95 % interval]; behind the slash the paper's, and the difference: bold where the "
+        "interval does not hold the paper's figure, whose own error is not printed.")  # fmt: skip
+    return f"## {TITLES[table]}\n\n{body}\n\n{made}{beside}\n"
+
+
+def _table(record: Mapping[str, Any]) -> str:
+    cells = record["cells"]
+    columns = list(dict.fromkeys((cell["threat"], cell["attack"]) for cell in cells))
+    heads = [attack if threat == attack else f"{threat}: {attack}" for threat, attack in columns]
+    lines = [_line(["", *heads]), f"|{'---|' * (1 + len(columns))}"]
+    for system in record["systems"]:
+        own = {(cell["threat"], cell["attack"]): cell for cell in cells if cell["system"] == system["name"]}
+        lines.append(_line([system["name"], *(_words(own.get(column), record["n"]) for column in columns)]))
+    return "\n".join(lines)
+
+
+def _over_epsilon(record: Mapping[str, Any]) -> str:
+    cells = record["cells"]
+    keys = list(dict.fromkeys((cell["attack"], cell["epsilon"]) for cell in cells))
+    heads = ["clean" if epsilon is None else f"{attack} {round(255 * epsilon)}/255" for attack, epsilon in keys]
+    lines = [_line(["", *heads]), f"|{'---|' * (1 + len(keys))}"]
+    for system in record["systems"]:
+        own = {(cell["attack"], cell["epsilon"]): cell for cell in cells if cell["system"] == system["name"]}
+        lines.append(_line([system["name"], *(_words(own.get(key), record["n"]) for key in keys)]))
+    return "\n".join(lines)
+
+
+def _words(cell: Mapping[str, Any] | None, usual_n: int) -> str:
+    if cell is None:
+        return "-"
+    low, high = cell["interval_95"]
+    n = "" if cell["n"] == usual_n else f", n = {cell['n']}"
+    ours = f"{cell['percent']:.2f} [{low:.2f}, {high:.2f}{n}]"
+    if "paper_percent" not in cell:
+        return ours
+    difference = f"{cell['difference_points']:+.2f}"
+    is_apart = not cell["difference_95"][0] <= 0 <= cell["difference_95"][1]
+    return f"{ours} / {cell['paper_percent']:.2f}, {f'**{difference}**' if is_apart else difference}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

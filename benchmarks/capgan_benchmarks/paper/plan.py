@@ -1,0 +1,77 @@
+"""What a row of a table is made of, and what the recipes are run with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from capgan_benchmarks.paper.printed import COLUMNS, SYSTEMS
+from capgan_benchmarks.paper.systems import BARE
+from capgan_edge.defences.catalogue import SCALES
+from capgan_edge.errors import ConfigError
+
+TABLES = tuple(COLUMNS)
+FIGURE_5 = "5"
+EPSILON_LEVELS = (4, 8, 12, 16, 32)
+"""Of Figure 5."""
+_WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType({
+    "temperature-1": {"temperature": 1.0}, "temperature-5": {"temperature": 5.0},
+    "alpha-0.5": {"alpha": 0.5}, "alpha-0.9": {"alpha": 0.9}})  # fmt: skip
+"""Rows of Table V: CAP-GAN with one weight changed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PaperConfig:
+    """One run of the recipes."""
+
+    tables: tuple[str, ...]
+    """Among I to VI, and 5 for the figure of that number."""
+    out: Path
+    """Runs, crafted batches, records and pages; the same command goes on from what is there."""
+    data: str = "cifar10-jpeg"
+    scale: str = "nano"
+    epochs: int = 2
+    """Of every defence; each sees every training image but the held-out ones once an epoch."""
+    victim: str = "cifar10-nano"
+    """A packaged pair, whose classifier and surrogate are taken, or a victim's run."""
+    surrogate: Path | None = None
+    """A victim's run for transfer; None is the one packaged beside the pair."""
+    n: int | None = None
+    """Test images; None is all. Slow attacks take fewer (`capgan_benchmarks.robustness.attack_menu`)."""
+    skipped: tuple[str, ...] = ()
+    """Attacks of the menu that are left out; their columns say so."""
+    batch_size: int = 128
+    is_mirrored: bool = True
+    seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.tables if name not in (*TABLES, FIGURE_5)]
+        if unknown or not self.tables:
+            raise ConfigError(f"expected tables among {', '.join((*TABLES, FIGURE_5))}, got "
+                              f"{unknown[0] if unknown else 'none'!r}; name one of these")  # fmt: skip
+        if self.scale not in SCALES:
+            raise ConfigError(f"expected a scale among {', '.join(SCALES)}, got {self.scale!r}; name one of these")
+        for what, value in (("epochs", self.epochs), ("n", self.n), ("threads", self.threads)):
+            if value is not None and value < 1:
+                raise ConfigError(f"expected {what} of at least 1, got {value}; pass a larger one")
+        if self.batch_size < 2 or self.seed < 0:
+            raise ConfigError(f"expected a batch size of at least 2 and a seed of 0 or more, got {self.batch_size} and "
+                              f"{self.seed}; the usual ones are 128 and 0")  # fmt: skip
+
+
+def rows_of(table: str) -> tuple[str, ...]:
+    """Return the systems of a table, or of Figure 5: those of Table I, and the bare victim."""
+    return (BARE, *SYSTEMS["I"]) if table == FIGURE_5 else SYSTEMS[table]
+
+
+def systems_of(tables: Sequence[str]) -> tuple[str, ...]:
+    """Return every system that the tables need, each once."""
+    return tuple(dict.fromkeys(name for table in tables for name in rows_of(table)))
+
+
+def defence_and_weights(system: str) -> tuple[str, Mapping[str, float]]:
+    """Return the defence of the catalogue that a row is, and the loss weights that differ from its own."""
+    return ("cap-gan", _WEIGHTS[system]) if system in _WEIGHTS else (system, {})

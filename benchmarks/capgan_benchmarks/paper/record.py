@@ -1,0 +1,83 @@
+"""The record of one table: every cell with what it was made with, beside the paper's figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from capgan_benchmarks.paper.cells import Cell
+from capgan_benchmarks.paper.plan import FIGURE_5, PaperConfig
+from capgan_benchmarks.paper.printed import printed_percent
+from capgan_benchmarks.records import recorded_arguments, revision
+
+if TYPE_CHECKING:
+    from capgan_benchmarks.paper.systems import System
+    from capgan_edge.data.images import ImageSet
+
+COMMAND = "capgan-edge benchmark paper"
+_PAPERS_DATA = "cifar10"
+"""A figure of other data than the paper's has nothing to be held against."""
+
+
+def table_record(
+    table: str,
+    config: PaperConfig,
+    *,
+    images: ImageSet,
+    victim: str,
+    systems: Sequence[System],
+    trained: Mapping[str, Any],
+    cells: Sequence[Cell],
+) -> dict[str, Any]:
+    """Return the record.
+
+    Args:
+        table: I to VI, or 5.
+        config: of the run.
+        images: that were attacked.
+        victim: what f is called.
+        systems: the rows.
+        trained: of each trained row how: settings, epochs, images seen, the last row of its log.
+        cells: all figures, row by row.
+    """
+    from capgan_benchmarks.demo.environment import read_environment
+
+    return {
+        "schema_version": 1,
+        "kind": "paper-table",
+        "table": table,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "code": revision(),
+        "environment": asdict(read_environment(config.threads)),
+        "command": COMMAND,
+        "arguments": recorded_arguments(),
+        "scale": config.scale,
+        "epochs": config.epochs,
+        "victim": victim,
+        "data": images.name,
+        "n": len(images),
+        "seed": config.seed,
+        "skipped": list(config.skipped),
+        "systems": [{"name": each.name, "sha256": each.sha256, "trained": trained.get(each.name)} for each in systems],
+        "cells": [_cell(table, config, cell) for cell in cells],
+    }
+
+
+def _cell(table: str, config: PaperConfig, cell: Cell) -> dict[str, Any]:
+    low, high = cell.interval_95
+    threat, attack = cell.column
+    held: dict[str, Any] = {
+        "system": cell.system, "threat": threat, "attack": attack, "epsilon": cell.epsilon, "n": cell.n,
+        "num_right": cell.num_right, "percent": cell.percent, "interval_95": [low, high], "mean_l2": cell.mean_l2,
+        "queries": cell.queries, "gradients": cell.gradients, "seconds": round(cell.seconds, 3),
+        "settings": dict(cell.settings),
+    }  # fmt: skip
+    if table == FIGURE_5 or not config.data.startswith(_PAPERS_DATA):
+        return held
+    printed = printed_percent(table, cell.system, cell.column)
+    if printed is not None:
+        held |= {"paper_percent": printed, "difference_points": cell.percent - printed,
+                 "difference_95": [low - printed, high - printed]}  # fmt: skip
+    return held

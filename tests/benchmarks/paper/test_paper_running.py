@@ -1,0 +1,113 @@
+"""The recipes on a few signs: what is missing is trained, what is crafted is shared and kept, budgets are not mixed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capgan_benchmarks.paper.cells import Done
+from capgan_benchmarks.paper.plan import PaperConfig
+from capgan_benchmarks.paper.running import costs_of, run_paper
+from capgan_edge.errors import ConfigError
+from capgan_export.source import find_source
+
+
+class Told:
+    """What a run says, and which batches it crafted or took from the store."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.batches: list[tuple[str, bool]] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    @contextlib.contextmanager
+    def attacking(self) -> Iterator[Done]:
+        yield lambda title, num, seconds: self.batches.append((title, seconds is not None))
+
+    @property
+    def made(self) -> list[str]:
+        """Titles of what was crafted."""
+        return [title for title, is_made in self.batches if is_made]
+
+
+def run(config: PaperConfig) -> tuple[list[dict[str, Any]], Told]:
+    told = Told()
+    records = [json.loads(path.read_text()) for path in run_paper(config, told.say, told.attacking)]
+    return records, told
+
+
+def figures(record: dict[str, Any]) -> dict[tuple[str, str, str, float | None], int]:
+    return {(cell["system"], cell["threat"], cell["attack"], cell["epsilon"]): cell["num_right"]
+            for cell in record["cells"]}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_table_trains_its_rows_by_one_budget_and_goes_on_from_what_is_there(config: PaperConfig) -> None:
+    config = replace(config, skipped=("mi-fgsm", "pgd-40"))
+    (record,), told = run(config)
+    rows = ["ape-gan", "hgd", "adversarial-training", "cap-gan"]
+    assert [system["name"] for system in record["systems"]] == rows
+    assert {system["trained"]["epochs"] for system in record["systems"]} == {1}
+    assert {system["trained"]["config"]["batch_size"] for system in record["systems"]} == {8}
+    assert len({system["sha256"] for system in record["systems"]}) == len(rows)
+    assert [line for line in told.lines if line.startswith("training")] == [
+        f"training {row} for 1 epochs" for row in rows
+    ]
+    assert {(cell["threat"], cell["n"]) for cell in record["cells"]} == {("clean", 8), ("end-to-end", 8)}
+    assert len(told.made) == 2 * len(rows), "end to end, every system is attacked by itself"
+    assert not any("paper_percent" in cell for cell in record["cells"]), "signs have nothing to do with CIFAR-10"
+    assert str(config.data) not in (config.out / "table-IV.json").read_text()
+
+    (again,), told = run(config)
+    assert (told.made, [line for line in told.lines if line.startswith("training")]) == ([], [])
+    assert figures(again) == figures(record)
+
+    with pytest.raises(ConfigError, match=r"to have the budget of this table, got epochs 1 for 2"):
+        run(replace(config, epochs=2))
+    source = find_source(str(config.out / "runs" / "hgd"))
+    assert source.purifier.translate is not None, "what was trained for a table is exported like any other run"
+
+
+@pytest.mark.slow
+def test_what_is_crafted_on_the_victim_or_its_surrogate_is_crafted_once(config: PaperConfig) -> None:
+    config = replace(config, tables=("I", "III"), skipped=("cw", "pgd-40", "mi-fgsm"))
+    records, told = run(config)
+    assert sorted(told.made) == ["transfer: FGSM", "transfer: PGD-7", "white-box-victim: FGSM",
+                                 "white-box-victim: PGD-7"]  # fmt: skip
+    assert [record["table"] for record in records] == ["I", "III"]
+    assert {cell["attack"] for cell in records[0]["cells"]} == {"clean", "fgsm", "pgd-7"}
+    assert records[0]["skipped"] == ["cw", "pgd-40", "mi-fgsm"]
+    page = (config.out / "table-III.md").read_text()
+    assert "Left out: cw, pgd-40, mi-fgsm" in page
+    assert "| bare |" in page
+    clean = {cell["system"]: cell["num_right"] for record in records for cell in record["cells"]
+             if cell["threat"] == "clean"}  # fmt: skip
+    assert set(clean) == {"bare", "jpeg", "thermometer", "ape-gan", "hgd", "adversarial-training", "cap-gan"}
+
+
+def test_transfer_without_a_surrogate_is_refused(config: PaperConfig) -> None:
+    config = replace(config, tables=("III",), surrogate=Path(config.victim))
+    with pytest.raises(ConfigError, match="expected a surrogate of other weights than the victim"):
+        run(config)
+
+
+def test_a_dry_run_trains_nothing_and_costs_grow_with_the_budget(config: PaperConfig) -> None:
+    once = {cost.what: cost for cost in costs_of(config)}
+    assert {"train ape-gan", "train hgd", "train adversarial-training", "train cap-gan",
+            "end-to-end: pgd-40 on cap-gan"} <= once.keys()  # fmt: skip
+    assert not (config.out / "runs").exists()
+    assert all(cost.pflop > 0 and cost.hours > 0 for cost in once.values())
+    twice = {cost.what: cost for cost in costs_of(replace(config, epochs=2))}
+    for row in ("ape-gan", "hgd", "adversarial-training"):
+        assert twice[f"train {row}"].pflop == pytest.approx(2 * once[f"train {row}"].pflop)
+    assert once["end-to-end: pgd-40 on hgd"].pflop == pytest.approx(40 * once["end-to-end: fgsm on hgd"].pflop)
+    ordinary = once["train adversarial-training"].pflop
+    assert ordinary > 3 * once["end-to-end: fgsm on adversarial-training"].pflop
