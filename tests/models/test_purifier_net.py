@@ -78,7 +78,7 @@ def test_a_deployed_preset_has_only_norms_that_fold_away(name: str) -> None:
 
 
 def test_an_unknown_preset_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"among paper, small, nano, robust-nano, got 'tiny'"):
+    with pytest.raises(ConfigError, match=r"among paper, small, nano, .*, got 'tiny'"):
         preset("tiny")
     assert "tiny" not in PRESETS
 
