@@ -47,15 +47,15 @@ def main(
     """Train (or resume) a recipe, measure the pair, package it."""
     from capgan_edge import data
     from capgan_edge.training.device import has_fast_bf16
-    from capgan_edge.training.recipes import RECIPES, train_recipe
+    from capgan_edge.training.recipes import PACKAGED, RECIPES, train_recipe
     from capgan_edge.training.runs import is_finished
 
     if not (ROOT / "pyproject.toml").is_file():
         raise ConfigError(
             f"expected to run from a checkout of capgan-edge, got {ROOT}; clone it and install it with -e"
         )
-    if name not in RECIPES:
-        raise ConfigError(f"expected a recipe among {', '.join(RECIPES)}, got {name!r}")
+    if name not in PACKAGED:
+        raise ConfigError(f"expected a packaged pair's recipe among {', '.join(PACKAGED)}, got {name!r}")
     run_path, recipe, victim_of = runs / name, RECIPES[name], victim_of or (name if keep_victim else "")
     if measure_only:
         tensors, card = kept(name)

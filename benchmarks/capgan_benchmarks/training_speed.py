@@ -85,10 +85,10 @@ def measure_training(config: TrainingSpeedConfig) -> dict[str, Any]:
 
 def _trainable(name: str) -> PurifierConfig:
     from capgan_edge.models.presets import preset
-    from capgan_edge.models.robust_purifier import RobustPurifierConfig
+    from capgan_edge.models.purifier import PurifierConfig
 
     held = preset(name)
-    if isinstance(held, RobustPurifierConfig):
+    if type(held) is not PurifierConfig:
         raise ConfigError(f"expected a preset that CAP-GAN's loop trains, got {name!r}; leave it out")
     return held
 

@@ -51,7 +51,7 @@ def unsigned_twin(model_bytes: bytes) -> bytes:
             node.input[2] = name
     graph.initializer.extend(added.values())
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def ratio_in_openvino(signed: bytes, unsigned: bytes, *, batch: int, num_rounds: int, num_calls: int) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def main(
     held = Bundle.open(bundle)
     signed = held.read_artifact("int8")
     unsigned = unsigned_twin(signed)
-    record = {
+    record: dict[str, Any] = {
         "schema_version": 1,
         "kind": "unsigned-int8",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

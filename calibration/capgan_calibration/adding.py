@@ -24,6 +24,7 @@ from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_edge.runtime.manifest import ArtifactRecord, CalibrationIdentity, Manifest, ParityRecord
 from capgan_edge.runtime.verdicts import without_verdicts
 from capgan_export.parity import ProbeFrames
+from capgan_export.precision.probe import probe_frames_for, require_finite
 
 ARTIFACT = "model.int8.onnx"
 FEWEST_TO_RANK = 32
@@ -112,8 +113,12 @@ def add_int8(
         fp32_name = bundle.artifact("fp32").relative_to(bundle.path).as_posix()
         made = _make(bundle.read_file(fp32_name), config, images, attacker, say)
         say(f"holding {ARTIFACT} against {fp32_name} on {len(check)} frames")
-        parity = measure_agreement(ARTIFACT, made.graph.model_bytes, fp32_name, made.recipe.model_bytes,
-                                   _probes(check, attacker), seed=config.seed, config=config.agreement)  # fmt: skip
+        probes = _probes(check, attacker)
+        if config.floats == "fp16":
+            size_px = (bundle.manifest.input.height, bundle.manifest.input.width)
+            require_finite(ARTIFACT, made.graph.model_bytes, probe_frames_for(size_px, probes, seed=config.seed))
+        parity = measure_agreement(ARTIFACT, made.graph.model_bytes, fp32_name, made.recipe.model_bytes, probes,
+                                   seed=config.seed, config=config.agreement)  # fmt: skip
         require_agreement(parity)
         record = ArtifactRecord(
             precision="int8",

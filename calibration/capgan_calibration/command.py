@@ -29,7 +29,9 @@ def calibrate(
     quantise_ends: Annotated[bool, typer.Option(help="First and last layers of purifier and victim too.")] = False,
     rest: Annotated[
         str | None,
-        typer.Option(help="Precision of what is not INT8: fp32, or fp16 for TensorRT (default: fp32; with --auto, fp16)."),
+        typer.Option(
+            help="Precision of what is not INT8: fp32, or fp16 for TensorRT (default: fp32; with --auto, fp16)."
+        ),
     ] = None,
     sensitivity: Annotated[bool, typer.Option("--sensitivity", help="Rank layers by loss of robustness.")] = False,
     mode: Annotated[str, typer.Option(help="Of the ranking: quantise one layer only, or leave-out one.")] = "only",

@@ -93,6 +93,7 @@ def _lines_of_kept(kept: Sequence[KeptLayer]) -> list[str]:
 def _print_sensitivity(ranking: Sensitivity, console: Console) -> None:
     console.print(_score_table(ranking))
     verb = "lost by quantising it alone" if ranking.mode == "only" else "won by leaving it out alone"
+    verb += ", the rest as it ships, against FP32"
     table = _table(f"layers by robustness: points of accuracy {verb}", "layer", "robust", "clean", "scores (nats)")
     for effect in ranking.effects[:_NUM_ROWS]:
         table.add_row(effect.layer, f"{effect.robust_points:+.2f}", f"{effect.clean_points:+.2f}",

@@ -1,4 +1,4 @@
-"""Recipes: all that is needed to make a packaged pair of victim and purifier from nothing."""
+"""Recipes: all that is needed to make a pair of victim and purifier from nothing, as packaged or as the demo's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from capgan_edge.training.victim import VictimConfig, train_victim
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """Data, victim and purifier of one packaged pair."""
+    """Data, victim and purifier of one pair."""
 
     data: str
     """A source that `capgan_edge.data.load` understands."""
@@ -72,6 +72,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
     }
 )  # fmt: skip
+PACKAGED = tuple(name for name in RECIPES if name != "signs-demo")
+"""Recipes whose pairs are in the zoo."""
 
 
 def train_recipe(

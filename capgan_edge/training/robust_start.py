@@ -15,7 +15,6 @@ from capgan_edge.models.robust_purifier import RobustPurifierConfig
 from capgan_edge.training.brought import find_victim, own_victim
 from capgan_edge.training.checkpoint import load_checkpoint, read_pointer
 from capgan_edge.training.device import Precision
-from capgan_edge.training.origin import contradiction
 from capgan_edge.training.robust import RobustRun
 from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.runs import check_same_victim, load_purifier_run, run_summary, victim_state
@@ -30,6 +29,8 @@ from capgan_edge.training.start import (
 from capgan_edge.training.stored import settings_from
 
 DEFAULT_PRESET = "robust-nano"
+_LESS_OF_FEW = ("num_held_out", "num_watched")
+"""Settings of which a run of few images stores less than it was asked for."""
 
 
 def robust_config(settings: Sequence[str], **given: Any) -> RobustConfig:
@@ -114,8 +115,13 @@ def refuse_other_start(out: Path, settings: Sequence[str], config: RobustConfig,
     stored = read_pointer(out / "last.json")["state"].get("config")
     its = stored if isinstance(stored, dict) else {}
     for name in (text.partition("=")[0] for text in settings):
-        if name in its and its[name] != getattr(config, name):
-            raise contradiction(out, f"--set {name}", its[name], getattr(config, name))
+        given = getattr(config, name)
+        if name not in its or its[name] == given or (name in _LESS_OF_FEW and given > its[name]):
+            continue
+        raise ConfigError(
+            f"expected --set {name}={its[name]}, with which {out} was started, got {name}={given}; leave it out, or "
+            "start in a new folder"
+        )
 
 
 def is_robust_run(out: Path) -> bool:

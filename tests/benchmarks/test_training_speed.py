@@ -56,6 +56,7 @@ REFUSED = [
     (["--preset", "huge"], "a preset among"),
     (["--size", "34"], "multiple of 4"),
     (["--preset", "robust-nano"], "CAP-GAN's loop trains"),
+    (["--preset", "hgd-nano"], "CAP-GAN's loop trains"),
 ]
 
 

@@ -81,11 +81,12 @@ def test_the_command_trains_resumes_and_keeps_the_modes_apart(
     change(out, lambda state: state["config"].update(whole_epochs=1))
     assert main([*arguments, "--mode", "cap-gan", "--resume"]) == 1
     assert "expected --mode robust, in which" in capsys.readouterr().err
-    assert main([*arguments, "--resume"]) == 0, "the mode is the run's"
+    more_than_there_are = ["--set", "num_held_out=1000", "--set", "num_watched=500"]
+    assert main([*arguments, "--resume", *more_than_there_are]) == 0, "the mode is the run's, and so are its few images"
     assert state_of(out)["stage"] == "whole"
     assert load_purifier_run(out)[2].epoch == 2
     for options, message in (
-        (["--set", "whole_epochs=1", "--set", "beta=2.5"], "expected --set beta 1.0, with which"),
+        (["--set", "whole_epochs=1", "--set", "beta=2.5"], "expected --set beta=1.0, with which"),
         (["--init-from", str(pair_path / "purifier")], "expected no --init-from beside --resume"),
     ):
         assert main([*arguments, "--resume", *options]) == 1, "what is not done must not be passed over"

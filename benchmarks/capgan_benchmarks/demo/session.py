@@ -53,7 +53,7 @@ def run_command(config: DemoConfig, out: Path, *, is_json: bool) -> Path:
     _require_packages()
     narrator = Narrator(Console(stderr=is_json))
     with contextlib.redirect_stdout(sys.stderr) if is_json else contextlib.nullcontext():
-        source = _source(config, narrator)
+        source = source_of(config, narrator)
         findings = run(config, source, out, narrator, started_s=started_s)
     report = out.absolute() / REPORT_HTML
     narrator.conclude(findings, str(report))
@@ -98,7 +98,8 @@ def run(config: DemoConfig, source: Source, out: Path, narrator: Narrator, *, st
     return findings
 
 
-def _source(config: DemoConfig, narrator: Narrator) -> Source:
+def source_of(config: DemoConfig, narrator: Narrator) -> Source:
+    """Return the packaged pair, or where it is asked for one that is trained from nothing."""
     if not config.is_trained:
         return packaged_pair(config.pair)
     run_path = next_run_path(config.recipe)

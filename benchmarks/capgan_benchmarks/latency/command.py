@@ -31,6 +31,9 @@ def latency(
     ] = None,
     roof: Annotated[bool, typer.Option(help="Measure this machine's ceilings too; needs torch.")] = True,
     compare: Annotated[Path | None, typer.Option(help="An earlier record of the same protocol.")] = None,
+    allow_host_code: Annotated[
+        bool, typer.Option("--allow-host-code", help="Run the code inside a version-compatible engine: trust it first.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write the record to.")] = None,
     is_json: Annotated[bool, typer.Option("--json", help="Print the record as one JSON object.")] = False,
 ) -> None:
@@ -50,6 +53,7 @@ def latency(
         source=source, is_mlperf=mlperf, threads=threads, min_seconds=min_seconds, min_queries=min_queries,
         num_rounds=rounds, warm_up_queries=warm_up, warm_up_seconds=1.0 if warm_up else 0.0,
         camera_frame=frame_from_text(frame), has_roof=roof, compared=compare,
+        allow_host_code=allow_host_code,
     )  # fmt: skip
     run_command(request, out, is_json=is_json)
 

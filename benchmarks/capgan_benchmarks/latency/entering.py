@@ -64,7 +64,8 @@ def open_field(subject: Subject, request: LatencyRequest, threads: int) -> Field
                 held.enter(f"{graph.name}, {runtime}", partial(contestants_of, graph, runtime, threads),
                            is_named=is_named)  # fmt: skip
         for name in subject.engines:
-            held.enter(name, partial(_engine, subject, name), is_named=name in request.artifacts)
+            made_engine = partial(_engine, subject, name, allow_host_code=request.allow_host_code)
+            held.enter(name, made_engine, is_named=name in request.artifacts)
         if not any(each.role == "purified" for each in held.contestants):
             reasons = "; ".join(f"{each.name}: {each.why}" for each in held.not_run)
             raise ConfigError(f"expected an artifact that runs here, but: {reasons}; name another with --artifact")
@@ -96,11 +97,11 @@ def _peer(subject: Subject, name: str, threads: int) -> tuple[Contestant, ...]:
     return (peer,)
 
 
-def _engine(subject: Subject, name: str) -> tuple[Contestant, ...]:
+def _engine(subject: Subject, name: str, *, allow_host_code: bool) -> tuple[Contestant, ...]:
     from capgan_edge.runtime.engine_opening import open_engine
 
     assert subject.bundle is not None
     manifest = subject.bundle.manifest
-    runner = open_engine(subject.bundle, name)
+    runner = open_engine(subject.bundle, name, allow_host_code=allow_host_code)
     return (engine_contestant(runner, name, precision=manifest.engines[name].precision,
                               sha256=manifest.files[name].sha256, providers=runner.providers),)  # fmt: skip

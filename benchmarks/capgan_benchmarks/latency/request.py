@@ -39,6 +39,8 @@ class LatencyRequest:
     num_settling: int = 3
     camera_frame: tuple[int, int] | None = None
     has_roof: bool = True
+    allow_host_code: bool = False
+    """Run the code that a version-compatible engine brings along."""
     compared: Path | None = None
 
     def __post_init__(self) -> None:

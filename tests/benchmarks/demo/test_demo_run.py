@@ -140,9 +140,7 @@ def test_a_folder_in_use_is_refused_before_any_work(tmp_path: Path, capsys: pyte
 
 @pytest.mark.slow
 @pytest.mark.skipif(zoo.DEFAULT not in zoo.names(), reason="needs the packaged weights signs-nano")
-def test_the_command_on_packaged_weights_prints_json_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_on_packaged_weights_prints_json_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
     arguments = ["demo", "--out", str(out), "--n", "40", "--threads", "1", "--json"]
     assert main(arguments, [PART]) == 0

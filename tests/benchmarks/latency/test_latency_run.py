@@ -8,13 +8,15 @@ import json
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import onnx
 import pytest
 from rich.console import Console
+from tiny_signs import Run
 
+from capgan_benchmarks.latency.entering import open_field
 from capgan_benchmarks.latency.graph_cost import cost_of_graph
 from capgan_benchmarks.latency.peers.catalogue import IN_TORCH, chosen_peers, make_peer
 from capgan_benchmarks.latency.printing import print_record
@@ -29,6 +31,8 @@ from capgan_calibration.ranges import RangeConfig, measure_ranges
 from capgan_edge.cli import GROUP, main
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.models.cost import cost_of
+from capgan_edge.runtime import engine_opening
+from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.openvino import is_installed
 from capgan_edge.runtime.ort import OrtRunner
 from capgan_export.source import Source
@@ -65,6 +69,25 @@ OURS = _openvino_runtimes()
 @pytest.fixture(scope="module")
 def subject(source: Source) -> Subject:
     return subject_from_source(source)
+
+
+def test_the_code_of_a_version_compatible_engine_runs_by_leave_alone(
+    subject: Subject, finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def open_engine(bundle: Bundle, name: str, *, allow_host_code: bool) -> NoReturn:
+        asked.append(allow_host_code)
+        raise ConfigError("no GPU here")
+
+    monkeypatch.setattr(engine_opening, "open_engine", open_engine)
+    bundle = Bundle.open(finished.out / "bundle")
+    held = dataclasses.replace(subject, bundle=bundle, engines=("engines/fp16.plan",))
+    for is_allowed in (False, True):
+        field = open_field(held, quick(allow_host_code=is_allowed), 1)
+        field.close()
+        assert ("engines/fp16.plan", "no GPU here") in [(each.name, each.why) for each in field.not_run]
+    assert asked == [False, True]
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from capgan_edge.errors import ArtifactError
 from capgan_edge.runtime.bundle import Bundle
 
 BENCHMARK = EntryPoint("benchmark", "capgan_benchmarks.benchmark_command:app", GROUP)
+ATTACK = EntryPoint("attack", "capgan_benchmarks.robustness.attack_command:app", GROUP)
 N = 8
 QUICK = ["--data", "signs", "--attacks", "square-10", "--epsilons", "255", "--n", str(N), "--batch", "4"]
 TIMEOUT_S = 300
@@ -62,8 +63,11 @@ def test_the_code_of_a_version_compatible_engine_runs_by_leave_alone(
         raise ArtifactError("no GPU here")
 
     monkeypatch.setattr(subject, "open_artifact", open_artifact)
-    assert benchmark(lone, *QUICK, "--cache", cache, "--artifact", "model.fp32.onnx", *options) == 1
-    assert asked == [bool(options)]
+    named = ["--artifact", "model.fp32.onnx", *options]
+    assert benchmark(lone, *QUICK, "--cache", cache, *named) == 1
+    crafted = ["--scenario", "artifact-query", "--attack", "square-10", "--data", "signs", "-o", str(cache / "set.npz")]
+    assert main(["attack", str(lone), *crafted, *named], parts=[ATTACK]) == 1
+    assert asked == [bool(options)] * 2
 
 
 def edited(out: Path, path: Path, **changes: Any) -> Path:
