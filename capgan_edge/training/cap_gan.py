@@ -21,18 +21,16 @@ from capgan_edge.models.purifier import Purifier, PurifierConfig
 from capgan_edge.training.config import CapGanConfig
 from capgan_edge.training.device import place
 from capgan_edge.training.losses import discriminator_loss, domain_loss, semantic_loss, total_loss, towards
-from capgan_edge.training.method import Optimized, Step
-from capgan_edge.training.pairs import Pair, fgsm_pair
-from capgan_edge.training.semantic_stage import semantic_step
+from capgan_edge.training.pairs import Pair
+from capgan_edge.training.semantic_stage import SemanticFirst
 from capgan_edge.training.update import update
 
 __all__ = ["ADAM_BETAS", "CapGan", "Pair"]
 
 ADAM_BETAS = (0.5, 0.999)
-LOSS_NAMES = ("l1", "gan", "identity", "cycle", "cam", "semantic", "d")
 
 
-class CapGan:
+class CapGan(SemanticFirst):
     """Purifier T_AC, its inverse T_CA, a discriminator a domain, and their optimizers."""
 
     def __init__(self, purifier: PurifierConfig, config: CapGanConfig, victim: nn.Module, fabric: Fabric) -> None:
@@ -50,41 +48,9 @@ class CapGan:
         )
 
     @property
-    def purifier(self) -> Purifier:
-        """T_AC."""
-        return self.t_ac
-
-    @property
     def networks(self) -> dict[str, nn.Module]:
         """The trained networks by the names they have in checkpoints."""
         return {"t_ac": self.t_ac, "t_ca": self.t_ca, "d_c": self.d_c, "d_a": self.d_a}
-
-    @property
-    def optimizers(self) -> dict[str, Optimized]:
-        """The translators' and the discriminators', which wait for the semantic stage to end."""
-        return optimizers_of(self.t_optimizer, self.d_optimizer, self.config)
-
-    @property
-    def loss_names(self) -> tuple[str, ...]:
-        """Those of the terms that are on."""
-        return names_of_terms(self.config)
-
-    @property
-    def warm_up_epochs(self) -> int:
-        """The semantic stage."""
-        return self.config.semantic_epochs
-
-    def pair(self, x_BCHW: Tensor, y_B: Tensor) -> Pair:
-        """Attack the clean batch on f alone (FGSM, true labels); every image is kept, fooled or not."""
-        return fgsm_pair(self.victim, x_BCHW, y_B, self.config.epsilon, self.fabric)
-
-    def step_in(self, epoch: int) -> Step:
-        """The semantic stage first, then the whole method."""
-        return self.semantic_step if epoch < self.config.semantic_epochs else self.step
-
-    def semantic_step(self, pair: Pair) -> dict[str, Tensor]:
-        """Train T_AC alone to give f what f needs: semantic, CAM and L1 losses on A2C and C2C."""
-        return semantic_step(self.t_ac, self.t_optimizer, pair, self.config, self.victim, self.fabric)
 
     def step(self, pair: Pair) -> dict[str, Tensor]:
         """One step of the whole method: the translators, then the discriminators on the same fakes."""
@@ -138,17 +104,3 @@ class CapGan:
             real_a, fake_a = self.d_a(pair.a_BCHW), self.d_a(c2a_BCHW)
         of_c = discriminator_loss(real_c, fake_c, w, has_cam=has_cam)
         return of_c + discriminator_loss(real_a, fake_a, w, has_cam=has_cam)
-
-
-def names_of_terms(config: CapGanConfig) -> tuple[str, ...]:
-    """Return the losses that are logged: of the semantic stage, of the terms that are on, and of the discriminators."""
-    is_on = {"cam": config.has_cam, "semantic": config.has_semantic, "cycle": config.has_cycle}
-    return tuple(name for name in LOSS_NAMES if is_on.get(name, True))
-
-
-def optimizers_of(t: torch.optim.Optimizer, d: torch.optim.Optimizer, config: CapGanConfig) -> dict[str, Optimized]:
-    """Return both optimizers; the discriminators' first step is behind the semantic stage."""
-    return {
-        "t_optimizer": Optimized(t, config.learning_rate),
-        "d_optimizer": Optimized(d, config.discriminator_learning_rate, config.semantic_epochs),
-    }

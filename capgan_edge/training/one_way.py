@@ -15,17 +15,16 @@ from torch import Tensor, nn
 
 from capgan_edge.models.discriminator import Discriminator
 from capgan_edge.models.purifier import Purifier, PurifierConfig
-from capgan_edge.training.cap_gan import ADAM_BETAS, names_of_terms, optimizers_of
+from capgan_edge.training.cap_gan import ADAM_BETAS
 from capgan_edge.training.config import CapGanConfig
 from capgan_edge.training.device import place
 from capgan_edge.training.losses import discriminator_loss, domain_loss, semantic_loss, total_loss, towards
-from capgan_edge.training.method import Optimized, Step
-from capgan_edge.training.pairs import Pair, fgsm_pair
-from capgan_edge.training.semantic_stage import semantic_step
+from capgan_edge.training.pairs import Pair
+from capgan_edge.training.semantic_stage import SemanticFirst
 from capgan_edge.training.update import update
 
 
-class OneWayGan:
+class OneWayGan(SemanticFirst):
     """Purifier T_AC, the discriminator of the clean domain, and their optimizers."""
 
     def __init__(self, purifier: PurifierConfig, config: CapGanConfig, victim: nn.Module, fabric: Fabric) -> None:
@@ -37,41 +36,9 @@ class OneWayGan:
         self.d_optimizer = torch.optim.Adam(self.d_c.parameters(), config.discriminator_learning_rate, ADAM_BETAS)
 
     @property
-    def purifier(self) -> Purifier:
-        """T_AC."""
-        return self.t_ac
-
-    @property
     def networks(self) -> dict[str, nn.Module]:
         """The trained networks by the names they have in checkpoints."""
         return {"t_ac": self.t_ac, "d_c": self.d_c}
-
-    @property
-    def optimizers(self) -> dict[str, Optimized]:
-        """The translator's and the discriminator's, which waits for the semantic stage to end."""
-        return optimizers_of(self.t_optimizer, self.d_optimizer, self.config)
-
-    @property
-    def loss_names(self) -> tuple[str, ...]:
-        """Those of the terms that are on."""
-        return names_of_terms(self.config)
-
-    @property
-    def warm_up_epochs(self) -> int:
-        """The semantic stage."""
-        return self.config.semantic_epochs
-
-    def pair(self, x_BCHW: Tensor, y_B: Tensor) -> Pair:
-        """As CAP-GAN's: FGSM on f alone."""
-        return fgsm_pair(self.victim, x_BCHW, y_B, self.config.epsilon, self.fabric)
-
-    def step_in(self, epoch: int) -> Step:
-        """The semantic stage first, then the whole method."""
-        return self.semantic_step if epoch < self.config.semantic_epochs else self.step
-
-    def semantic_step(self, pair: Pair) -> dict[str, Tensor]:
-        """CAP-GAN's own: it passes through T_AC alone as it is."""
-        return semantic_step(self.t_ac, self.t_optimizer, pair, self.config, self.victim, self.fabric)
 
     def step(self, pair: Pair) -> dict[str, Tensor]:
         """The translator, then the discriminator on the same fakes."""
