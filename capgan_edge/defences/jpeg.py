@@ -105,9 +105,9 @@ def choose_quality(
 
 
 def _clean_percent(jpeg: Jpeg, victim: nn.Module, images: ImageSet) -> float:
-    num_right = 0
+    device, num_right = next(victim.parameters(), torch.zeros(())).device, 0
     for start in range(0, len(images), _BATCH):
         x_BCHW = torch.from_numpy(images.images_NHWC[start : start + _BATCH]).permute(0, 3, 1, 2).float() / 255
-        labels_B = torch.from_numpy(images.labels_N[start : start + _BATCH])
-        num_right += int((victim(jpeg(x_BCHW)).argmax(1) == labels_B).sum())
+        labels_B = torch.from_numpy(images.labels_N[start : start + _BATCH]).to(device)
+        num_right += int((victim(jpeg(x_BCHW).to(device)).argmax(1) == labels_B).sum())
     return 100 * num_right / len(images)
