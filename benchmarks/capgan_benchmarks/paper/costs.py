@@ -6,6 +6,7 @@ attacks cheaper than that, never dearer. Shapes: B batch, C channel, H height, W
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from capgan_benchmarks.paper.plan import PaperConfig, defence_and_weights
 from capgan_benchmarks.paper.printed import CLEAN, Column
 from capgan_benchmarks.paper.systems import System
-from capgan_benchmarks.paper.training import Victims, run_config
+from capgan_benchmarks.paper.training import run_config
+from capgan_benchmarks.paper.victims import Victims
 from capgan_benchmarks.robustness import attack_menu
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ class Cost:
         return self.images / self.images_per_s / 3600
 
 
-def training_cost(name: str, config: PaperConfig, victims: Victims, train: ImageSet) -> Cost:
-    """Return what it takes to train a row, from two steps of it; nothing of them is kept."""
+def training_cost(name: str, config: PaperConfig, victims: Victims, train: ImageSet, *, num_epochs: int) -> Cost:
+    """Return what it takes to train a row for so many epochs, from two steps of it; nothing of them is kept."""
     from capgan_edge.models.cost import cost_of
     from capgan_edge.training.victim import VictimConfig
 
@@ -64,7 +66,7 @@ def training_cost(name: str, config: PaperConfig, victims: Victims, train: Image
     started_s = time.perf_counter()
     made.step(made.attack(x_BCHW, y_B))
     seconds = time.perf_counter() - started_s
-    num = config.epochs * len(train)
+    num = num_epochs * len(train)
     return Cost(what=f"train {name}", images=num, pflop=flop / len(y_B) * num / _PETA, images_per_s=len(y_B) / seconds)
 
 
@@ -119,7 +121,7 @@ def _purifier_step(name: str, config: PaperConfig, victims: Victims) -> _Step:
     wanted, fabric = run_config(name, config), start_fabric()
     assert isinstance(wanted, PurifierRunConfig)
     shape = preset(preset_name(defence(defence_and_weights(name)[0]), config.scale))
-    model: Any = victims.classifier.model
+    model: Any = copy.deepcopy(victims.classifier.model)  # which stays where it is, for the attacks
     victim = place(fabric, model)
     method = method_from(wanted, shape, victim, fabric)
     return _Step(attack=lambda x_BCHW, y_B: method.pair(*fabric.to_device((x_BCHW, y_B))), attacked=victim,

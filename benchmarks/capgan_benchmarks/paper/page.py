@@ -16,6 +16,13 @@ TITLES: Mapping[str, str] = MappingProxyType({
     "5": "Figure 5: accuracy over epsilon, transfer"})  # fmt: skip
 
 
+_LIMITS = (
+    "A purifier that was trained on a fixed classifier's FGSM images holds against attackers who do not know it, and "
+    "falls to those who do (Table IV); JPEG and the thermometer give no gradient, which is no defence against who "
+    "needs none (Table II)."
+)
+
+
 def page_of(record: Mapping[str, Any]) -> str:
     """Return the table of a record, with what it was made of."""
     table = record["table"]
@@ -27,7 +34,7 @@ def page_of(record: Mapping[str, Any]) -> str:
     beside = "" if table == FIGURE_5 else (
         "Percent classified rightly [95 % interval]; behind the slash the paper's, and the difference: bold where the "
         "interval does not hold the paper's figure, whose own error is not printed.")  # fmt: skip
-    return f"## {TITLES[table]}\n\n{body}\n\n{made}{beside}\n"
+    return f"## {TITLES[table]}\n\n{body}\n\n{made}{beside}\n\n{_LIMITS}\n"
 
 
 def _table(record: Mapping[str, Any]) -> str:
@@ -57,6 +64,8 @@ def _words(cell: Mapping[str, Any] | None, usual_n: int) -> str:
         return "-"
     low, high = cell["interval_95"]
     n = "" if cell["n"] == usual_n else f", n = {cell['n']}"
+    if cell["attack"].startswith("cw"):
+        n += f", mean L2 {cell['mean_l2']:.2f}"
     ours = f"{cell['percent']:.2f} [{low:.2f}, {high:.2f}{n}]"
     if "paper_percent" not in cell:
         return ours

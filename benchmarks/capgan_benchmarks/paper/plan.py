@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from capgan_benchmarks.paper.printed import COLUMNS, SYSTEMS
+from capgan_benchmarks.paper.printed import CLEAN, COLUMNS, SYSTEMS, Column
 from capgan_benchmarks.paper.systems import BARE
 from capgan_edge.defences.catalogue import SCALES
 from capgan_edge.errors import ConfigError
 
 TABLES = tuple(COLUMNS)
 FIGURE_5 = "5"
+_FIGURE_5_COLUMNS: tuple[Column, ...] = (CLEAN, ("transfer", "fgsm"))
 EPSILON_LEVELS = (4, 8, 12, 16, 32)
 """Of Figure 5."""
 _WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType({
@@ -57,9 +58,27 @@ class PaperConfig:
         for what, value in (("epochs", self.epochs), ("n", self.n), ("threads", self.threads)):
             if value is not None and value < 1:
                 raise ConfigError(f"expected {what} of at least 1, got {value}; pass a larger one")
+        for name in self.skipped:
+            if not any(skipped_of(table, (name,)) for table in self.tables):
+                columns = [column for table in self.tables for column in columns_of(table) if column != CLEAN]
+                there = ", ".join(dict.fromkeys(attack for _, attack in columns))
+                raise ConfigError(
+                    f"expected to skip an attack of these tables, {there}, got {name!r}; name one of these"
+                )
         if self.batch_size < 2 or self.seed < 0:
             raise ConfigError(f"expected a batch size of at least 2 and a seed of 0 or more, got {self.batch_size} and "
                               f"{self.seed}; the usual ones are 128 and 0")  # fmt: skip
+
+
+def columns_of(table: str) -> tuple[Column, ...]:
+    """Return what is run of a table; of Figure 5 a column is run at every epsilon."""
+    return _FIGURE_5_COLUMNS if table == FIGURE_5 else COLUMNS[table]
+
+
+def skipped_of(table: str, skipped: Sequence[str]) -> tuple[str, ...]:
+    """Return which attacks of a table are left out."""
+    attacks = {attack for _, attack in columns_of(table)}
+    return tuple(name for name in skipped if name in attacks)
 
 
 def rows_of(table: str) -> tuple[str, ...]:

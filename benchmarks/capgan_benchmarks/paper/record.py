@@ -8,12 +8,13 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from capgan_benchmarks.paper.cells import Cell
-from capgan_benchmarks.paper.plan import FIGURE_5, PaperConfig
+from capgan_benchmarks.paper.plan import FIGURE_5, PaperConfig, skipped_of
 from capgan_benchmarks.paper.printed import printed_percent
 from capgan_benchmarks.records import recorded_arguments, revision
 
 if TYPE_CHECKING:
     from capgan_benchmarks.paper.systems import System
+    from capgan_benchmarks.paper.victims import Victims
     from capgan_edge.data.images import ImageSet
 
 COMMAND = "capgan-edge benchmark paper"
@@ -26,7 +27,7 @@ def table_record(
     config: PaperConfig,
     *,
     images: ImageSet,
-    victim: str,
+    victims: Victims,
     systems: Sequence[System],
     trained: Mapping[str, Any],
     cells: Sequence[Cell],
@@ -37,7 +38,7 @@ def table_record(
         table: I to VI, or 5.
         config: of the run.
         images: that were attacked.
-        victim: what f is called.
+        victims: f and f'.
         systems: the rows.
         trained: of each trained row how: settings, epochs, images seen, the last row of its log.
         cells: all figures, row by row.
@@ -55,14 +56,17 @@ def table_record(
         "arguments": recorded_arguments(),
         "scale": config.scale,
         "epochs": config.epochs,
-        "victim": victim,
+        "victim": victims.name,
+        "victim_sha256": victims.classifier.sha256,
+        "surrogate_sha256": None if victims.surrogate is None else victims.surrogate.sha256,
         "data": images.name,
         "n": len(images),
         "seed": config.seed,
-        "skipped": list(config.skipped),
-        "systems": [{"name": each.name, "sha256": each.sha256, "trained": trained.get(each.name)} for each in systems],
+        "skipped": list(skipped_of(table, config.skipped)),
+        "systems": [{"name": each.name, "sha256": each.sha256, "settings": dict(each.settings),
+                     "trained": trained.get(each.name)} for each in systems],
         "cells": [_cell(table, config, cell) for cell in cells],
-    }
+    }  # fmt: skip
 
 
 def _cell(table: str, config: PaperConfig, cell: Cell) -> dict[str, Any]:

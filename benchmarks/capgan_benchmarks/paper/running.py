@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from capgan_benchmarks.paper.cells import EPSILON, Bench, Cell, Done
 from capgan_benchmarks.paper.page import page_of
-from capgan_benchmarks.paper.plan import EPSILON_LEVELS, FIGURE_5, PaperConfig, rows_of, systems_of
-from capgan_benchmarks.paper.printed import CLEAN, COLUMNS, Column
+from capgan_benchmarks.paper.plan import EPSILON_LEVELS, FIGURE_5, PaperConfig, columns_of, rows_of, systems_of
+from capgan_benchmarks.paper.printed import CLEAN, Column
 from capgan_benchmarks.paper.record import table_record
 from capgan_benchmarks.paper.systems import System
-from capgan_benchmarks.paper.training import Victims, is_trained, system_of, victims_of
+from capgan_benchmarks.paper.training import UNTRAINED, num_epochs_done, system_of
+from capgan_benchmarks.paper.victims import Victims, victims_of
 from capgan_benchmarks.robustness.image_source import ImageSource
 from capgan_benchmarks.robustness.store import BatchStore
 from capgan_edge.files import make_folder, write_atomic, write_json
@@ -42,8 +43,8 @@ def run_paper(config: PaperConfig, say: Say, attacking: Attacking) -> list[Path]
             on from there.
     """
     make_folder(config.out)
-    victims, train = victims_of(config), _train_images(config)
-    images = _test_images(config, train)
+    train = _train_images(config)
+    victims, images = victims_of(config, train), _test_images(config, train)
     systems = {name: system_of(name, config, victims, train, say) for name in systems_of(config.tables)}
     written = []
     with attacking() as done:
@@ -52,8 +53,8 @@ def run_paper(config: PaperConfig, say: Say, attacking: Attacking) -> list[Path]
         for table in config.tables:
             rows = [systems[name] for name in rows_of(table)]
             cells = list(_cells(table, rows, bench, config, say))
-            record = table_record(table, config, images=images, victim=victims.name, systems=rows, cells=cells,
-                                  trained={name: _trained(name, config) for name in rows_of(table)})  # fmt: skip
+            record = table_record(table, config, images=images, victims=victims, systems=rows, cells=cells,
+                                  trained={name: _trained(name, config, train) for name in rows_of(table)})  # fmt: skip
             path = config.out / (f"table-{table}.json" if table != FIGURE_5 else "figure-5.json")
             write_json(path, record)
             write_atomic(path.with_suffix(".md"), page_of(record).encode())
@@ -70,11 +71,12 @@ def costs_of(config: PaperConfig) -> Iterator[Cost]:
     """
     from capgan_benchmarks.paper.costs import attack_cost, training_cost
 
-    victims, train = victims_of(config), _train_images(config)
-    images = _test_images(config, train)
+    train = _train_images(config)
+    victims, images = victims_of(config, train), _test_images(config, train)
     for name in systems_of(config.tables):
-        if not is_trained(name, config):
-            yield training_cost(name, config, victims, train)
+        num_epochs = 0 if name in UNTRAINED else config.epochs - num_epochs_done(name, config, victims, train)
+        if num_epochs > 0:
+            yield training_cost(name, config, victims, train, num_epochs=num_epochs)
     seen = set[tuple[str, Point]]()
     for table in config.tables:
         for name in rows_of(table):
@@ -105,10 +107,9 @@ def _stand_in(name: str, config: PaperConfig, victims: Victims) -> System:
 
 def _points(table: str, config: PaperConfig) -> tuple[Point, ...]:
     """Return what is run of a table, in its order."""
-    if table == FIGURE_5:
-        swept = [(("transfer", "fgsm"), level / 255) for level in EPSILON_LEVELS]
-        return ((CLEAN, EPSILON), *swept)
-    return tuple((column, EPSILON) for column in COLUMNS[table] if column[1] not in config.skipped)
+    epsilons = [level / 255 for level in EPSILON_LEVELS] if table == FIGURE_5 else [EPSILON]
+    return tuple((column, epsilon) for column in columns_of(table) if column[1] not in config.skipped
+                 for epsilon in (epsilons if column != CLEAN else [EPSILON]))  # fmt: skip
 
 
 def _cells(table: str, systems: list[System], bench: Bench, config: PaperConfig, say: Say) -> Iterator[Cell]:
@@ -131,7 +132,7 @@ def _test_images(config: PaperConfig, train: ImageSet) -> ImageSet:
     return source.load(config.n, config.seed)[0]
 
 
-def _trained(name: str, config: PaperConfig) -> dict[str, Any] | None:
+def _trained(name: str, config: PaperConfig, train: ImageSet) -> dict[str, Any] | None:
     """Return how a row was trained, from its run; None for what is not trained here."""
     from capgan_edge.training.checkpoint import read_pointer
 
@@ -140,5 +141,7 @@ def _trained(name: str, config: PaperConfig) -> dict[str, Any] | None:
         return None
     pointer = read_pointer(path)
     state = pointer["state"]
-    rows = json.loads(json.dumps(state.get("row", {})))
-    return {"epochs": pointer["epoch"], "config": state.get("config"), "data": state.get("data"), "row": rows}
+    held, rows = state["config"], json.loads(json.dumps(state.get("row", {})))
+    num_batches = (len(train) - held["num_held_out"]) // held["batch_size"]
+    return {"epochs": pointer["epoch"], "images_seen": pointer["epoch"] * num_batches * held["batch_size"],
+            "config": held, "data": state.get("data"), "row": rows}  # fmt: skip

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from capgan_benchmarks.paper.plan import PaperConfig
 from capgan_benchmarks.paper.running import costs_of, run_paper
-from capgan_benchmarks.robustness import attack_menu
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,8 +28,6 @@ def run_command(config: PaperConfig, *, is_dry: bool, is_json: bool) -> None:
     import torch
     from rich.console import Console
 
-    for name in config.skipped:
-        attack_menu.require_attack(name)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     console = Console(stderr=True, soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from capgan_benchmarks.threats.defended import Defended, unchanged
@@ -34,6 +34,8 @@ class System:
     defended: Defended
     sha256: str
     """Of everything in it: weights and settings."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Of a preprocessor: what was chosen, and how."""
 
 
 def classifier_from(victim: nn.Module) -> Classifier:
@@ -61,7 +63,8 @@ def purified_system(name: str, purifier: Purifier, classifier: Classifier) -> Sy
 def preprocessed_system(name: str, preprocess: Model, settings: Mapping[str, object], classifier: Classifier) -> System:
     """Return a preprocessor without weights before the victim."""
     defended = Defended(name=name, purify=preprocess, classify=classifier.model)
-    return System(name=name, defended=defended, sha256=_joined(name, str(sorted(settings.items())), classifier.sha256))
+    return System(name=name, defended=defended, settings=settings,
+                  sha256=_joined(name, str(sorted(settings.items())), classifier.sha256))  # fmt: skip
 
 
 def weights_sha256(module: nn.Module) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from capgan_edge.files import sha256_of_bytes
 
-_TOOLS = ("capgan-edge", "numpy", "torch", "onnx", "onnxruntime")
+_TOOLS = ("capgan-edge", "numpy", "torch", "onnx", "onnxruntime", "pillow")
 
 
 @lru_cache(maxsize=1)
@@ -19,12 +19,13 @@ def made_by() -> dict[str, str]:
 
 
 def code_files() -> tuple[Path, ...]:
-    """Return the files that decide: attacks, threat models, models, and how a pair is folded and a graph is run."""
+    """Return the files that decide: attacks, threats, models, defences, how a pair is folded and a graph is run."""
     import capgan_edge.attacks
+    import capgan_edge.defences
     import capgan_edge.models
     import capgan_export
 
-    packages = (capgan_edge.attacks, capgan_edge.models)
+    packages = (capgan_edge.attacks, capgan_edge.models, capgan_edge.defences)
     folders = [Path(__file__).parent, *(Path(str(each.__file__)).parent for each in packages)]
     export = Path(str(capgan_export.__file__)).parent
     own = [path for folder in folders for path in sorted(folder.glob("*.py"))]

@@ -56,7 +56,7 @@ def test_a_table_trains_its_rows_by_one_budget_and_goes_on_from_what_is_there(co
     rows = ["ape-gan", "hgd", "adversarial-training", "cap-gan"]
     assert [system["name"] for system in record["systems"]] == rows
     assert {system["trained"]["epochs"] for system in record["systems"]} == {1}
-    assert {system["trained"]["config"]["batch_size"] for system in record["systems"]} == {8}
+    assert {system["trained"]["images_seen"] for system in record["systems"]} == {32}
     assert len({system["sha256"] for system in record["systems"]}) == len(rows)
     assert [line for line in told.lines if line.startswith("training")] == [
         f"training {row} for 1 epochs" for row in rows
@@ -70,8 +70,16 @@ def test_a_table_trains_its_rows_by_one_budget_and_goes_on_from_what_is_there(co
     assert (told.made, [line for line in told.lines if line.startswith("training")]) == ([], [])
     assert figures(again) == figures(record)
 
-    with pytest.raises(ConfigError, match=r"to have the budget of this table, got epochs 1 for 2"):
-        run(replace(config, epochs=2))
+    for changes, message in (
+        ({"epochs": 2}, "to have the budget of this table, got epochs 1 for 2"),
+        ({"victim": str(config.surrogate), "surrogate": Path(config.victim)}, "expected the victim that"),
+        ({"scale": "small"}, "to have the (network|budget) of this table"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run(replace(config, **changes))
+        with pytest.raises(ConfigError, match=message):
+            list(costs_of(replace(config, **changes)))
+    assert [cost.what for cost in costs_of(config) if cost.what.startswith("train ")] == []
     source = find_source(str(config.out / "runs" / "hgd"))
     assert source.purifier.translate is not None, "what was trained for a table is exported like any other run"
 
@@ -90,13 +98,40 @@ def test_what_is_crafted_on_the_victim_or_its_surrogate_is_crafted_once(config: 
     assert "| bare |" in page
     clean = {cell["system"]: cell["num_right"] for record in records for cell in record["cells"]
              if cell["threat"] == "clean"}  # fmt: skip
+    quality = next(system["settings"] for system in records[0]["systems"] if system["name"] == "jpeg")
+    assert quality["sweep"][str(quality["quality"])] == min(
+        quality["sweep"].values(), key=lambda each: abs(each - 74.76)
+    )
     assert set(clean) == {"bare", "jpeg", "thermometer", "ape-gan", "hgd", "adversarial-training", "cap-gan"}
 
 
-def test_transfer_without_a_surrogate_is_refused(config: PaperConfig) -> None:
-    config = replace(config, tables=("III",), surrogate=Path(config.victim))
-    with pytest.raises(ConfigError, match="expected a surrogate of other weights than the victim"):
-        run(config)
+@pytest.mark.parametrize(
+    ("table", "surrogate", "message"),
+    [("I", None, "expected a surrogate for the threat model transfer, got none"),
+     ("5", None, "expected a surrogate for the threat model transfer, got none"),
+     ("III", "victim", "expected a surrogate of other weights than the victim")],
+)  # fmt: skip
+def test_a_table_that_lacks_its_surrogate_is_refused_before_anything_is_trained(
+    table: str, surrogate: str | None, message: str, config: PaperConfig
+) -> None:
+    config = replace(config, tables=(table,), surrogate=Path(config.victim) if surrogate else None)
+    for call in (run, lambda held: list(costs_of(held))):
+        with pytest.raises(ConfigError, match=message):
+            call(config)
+    assert not (config.out / "runs").exists()
+
+
+def test_a_victim_of_other_classes_is_refused(config: PaperConfig) -> None:
+    with pytest.raises(ConfigError, match=r"expected a victim of the 4 classes of .* for --victim, got one of 20"):
+        run(replace(config, victim="signs-nano"))
+
+
+def test_queries_and_the_figure_are_run_on_what_has_no_gradient_too(config: PaperConfig) -> None:
+    config = replace(config, tables=("II",), skipped=("spsa", "square", "square-r5"), n=2)
+    (record,), told = run(config)
+    assert {(cell["system"], cell["attack"]) for cell in record["cells"]} == {
+        (name, "pgd-40") for name in ("jpeg", "ape-gan", "hgd", "cap-gan")}  # fmt: skip
+    assert set(told.made) == {"bpda: PGD-40"}
 
 
 def test_a_dry_run_trains_nothing_and_costs_grow_with_the_budget(config: PaperConfig) -> None:

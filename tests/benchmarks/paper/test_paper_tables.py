@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +12,14 @@ from capgan_benchmarks import paper_figures
 from capgan_benchmarks.paper.page import page_of
 from capgan_benchmarks.paper.plan import PaperConfig, defence_and_weights, rows_of, systems_of
 from capgan_benchmarks.paper.printed import COLUMNS, SYSTEMS, printed_percent
+from capgan_benchmarks.paper.training import run_config
 from capgan_benchmarks.robustness.attack_menu import attack_from_name
 from capgan_benchmarks.threats.crafting import attack_title
 from capgan_edge.cli import GROUP, main
 from capgan_edge.defences.catalogue import CATALOGUE
 from capgan_edge.errors import ConfigError
+from capgan_edge.training.config import CapGanConfig
+from capgan_edge.training.losses import LossWeights
 
 TABLES = ("I", "II", "III", "IV", "V", "VI")
 
@@ -37,6 +42,8 @@ def test_the_two_places_that_hold_cap_gan_s_figures_agree() -> None:
             if attack != "spsa":
                 held[(threat, title)] = printed_percent(table, "cap-gan", (threat, attack))
     assert held == dict(paper_figures.CAP_GAN)
+    bare = {column: printed_percent("III", "bare", column) for column in COLUMNS["III"]}
+    assert sorted(filter(None, bare.values())) == sorted(paper_figures.BARE.values())
 
 
 def test_every_row_is_a_defence_of_the_catalogue_or_the_bare_victim() -> None:
@@ -44,6 +51,16 @@ def test_every_row_is_a_defence_of_the_catalogue_or_the_bare_victim() -> None:
         assert name == "bare" or defence_and_weights(name)[0] in CATALOGUE
     assert rows_of("5") == ("bare", *SYSTEMS["I"])
     assert systems_of(("V", "VI")).count("cap-gan") == 1
+
+
+def test_the_rows_of_table_v_differ_from_cap_gan_in_one_weight(tmp_path: Path) -> None:
+    config = PaperConfig(tables=("V",), out=tmp_path)
+    usual = run_config("cap-gan", config)
+    assert isinstance(usual, CapGanConfig)
+    rows = {"alpha-0.5": LossWeights(alpha=0.5), "alpha-0.9": LossWeights(alpha=0.9),
+            "temperature-1": LossWeights(temperature=1), "temperature-5": LossWeights(temperature=5)}  # fmt: skip
+    for name, weights in rows.items():
+        assert run_config(name, config) == replace(usual, weights=weights)
 
 
 def record_with(cells: list[dict[str, Any]]) -> dict[str, Any]:
@@ -71,9 +88,11 @@ def test_a_difference_is_bold_where_the_interval_does_not_hold_the_paper_s_figur
     [({"tables": ("VII",)}, "expected tables among I, II, III, IV, V, VI, 5, got 'VII'"),
      ({"tables": ()}, "got 'none'"), ({"scale": "huge"}, "expected a scale among nano, small, paper"),
      ({"epochs": 0}, "expected epochs of at least 1"), ({"n": 0}, "expected n of at least 1"),
-     ({"batch_size": 1}, "expected a batch size of at least 2")],
+     ({"batch_size": 1}, "expected a batch size of at least 2"),
+     ({"skipped": ("pgd",)}, "expected to skip an attack of these tables, fgsm, mi-fgsm, pgd-7, pgd-40, cw, got 'pgd'"),
+     ({"tables": ("5",), "skipped": ("cw",)}, "expected to skip an attack of these tables, fgsm, got 'cw'")],
 )  # fmt: skip
-def test_what_no_recipe_can_run_is_refused(settings: dict[str, Any], message: str, tmp_path: Any) -> None:
+def test_what_no_recipe_can_run_is_refused(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         PaperConfig(**({"tables": ("I",), "out": tmp_path} | settings))
 
@@ -83,7 +102,7 @@ def test_the_command_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> 
 
     part = EntryPoint("benchmark", "capgan_benchmarks.benchmark_command:app", GROUP)
     for arguments, said in ((["VII"], "got 'VII'"), (["I", "--skip", "nothing"], "got 'nothing'"),
-                            (["I", "--victim", "not-there"], "not-there")):  # fmt: skip
+                            (["I", "--data", "not-there"], "not-there")):  # fmt: skip
         assert main(["benchmark", "paper", *arguments], [part]) == 1
         err = capsys.readouterr().err
         assert said in err
