@@ -60,7 +60,9 @@ def latency(
 
 def pareto(
     latency_record: Annotated[Path, typer.Argument(help="A record of benchmark latency.")],
-    robustness_record: Annotated[Path, typer.Argument(help="A record of benchmark robustness, of the same artifacts.")],
+    robustness_record: Annotated[
+        list[Path], typer.Argument(help="Records of benchmark robustness, one a runtime, of the same artifacts.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for pareto.svg and pareto.md.")],
     batch: Annotated[int, typer.Option(min=1, help="Frames of a query (a count).")] = 1,
 ) -> None:

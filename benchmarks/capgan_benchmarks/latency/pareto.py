@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from capgan_benchmarks.latency.record import LatencyRecord, Row
@@ -38,11 +38,17 @@ class Pareto:
     """What accuracy is under, in words."""
 
 
-def pareto_of(latency: LatencyRecord, robustness: RobustnessRecord, *, batch: int) -> Pareto:
-    """Join two records on the artifacts' hashes and what computed them: a figure of one runtime is not another's.
+def pareto_of(latency: LatencyRecord, *robustness: RobustnessRecord, batch: int) -> Pareto:
+    """Join records on the artifacts' hashes and what computed them: a figure of one runtime is not another's.
+
+    Args:
+        latency: of every artifact and runtime.
+        robustness: one record a runtime, of the same images under the same attacks.
+        batch: frames of a query.
 
     Raises:
-        ConfigError: the records share no artifact, or the first has no such batch size.
+        ConfigError: the records share no artifact, those of robustness are of other images or attacks, or the first
+            has no such batch size.
     """
     rows = [row for row in latency.rows if row.batch == batch and row.role in ("victim", "purified")]
     if not rows:
@@ -50,11 +56,12 @@ def pareto_of(latency: LatencyRecord, robustness: RobustnessRecord, *, batch: in
             f"expected one of the batch sizes of the latency record, "
             f"{', '.join(map(str, latency.protocol.batches))}, got {batch}; name one of these"
         )
-    worst = _worst_of_most(robustness)
+    _require_same_images(robustness)
+    worsts = _worst_of_most(robustness)
     points, left_out = [], []
     for row in rows:
-        system = _system_of(row, robustness.systems)
-        found = None if system is None else worst.get(system.name)
+        each = [_worst_of(row, record, worst) for record, worst in zip(robustness, worsts, strict=True)]
+        found = next(filter(None, each), None)
         if found is not None:
             points.append(_point(row, found))
         elif row.role == "purified":
@@ -64,7 +71,7 @@ def pareto_of(latency: LatencyRecord, robustness: RobustnessRecord, *, batch: in
             "expected records that share an artifact, got none of the same hash in the same runtime; "
             "measure both on one bundle"
         )
-    some = next(iter(worst.values()))
+    some = next(iter(worsts[0].values()))
     attacks = f"{', '.join(some.attacks)} at epsilon {some.epsilon * 255:.3g}/255 ({', '.join(some.scenarios)})"
     return Pareto(points=tuple(points), front=front_of(points), left_out=tuple(left_out), attacks=attacks)
 
@@ -83,16 +90,34 @@ def front_of(points: Sequence[Point]) -> tuple[str, ...]:
     return tuple(point.name for point in sorted(best, key=lambda point: point.p50_ms))
 
 
-def _worst_of_most(record: RobustnessRecord) -> dict[str, Worst]:
-    """Return the worst cases by system, of the scenarios and epsilon that most systems have, then most attacks."""
-    groups: dict[tuple[object, ...], dict[str, Worst]] = {}
-    for each in record.worst:
-        groups.setdefault((each.epsilon, each.scenarios, each.attacks), {})[each.system] = each
-    if not groups:
+def _require_same_images(records: Sequence[RobustnessRecord]) -> None:
+    if len({record.data.sha256 for record in records}) > 1:
+        said = " and ".join(f"{record.data.n} of {record.data.name}, seed {record.data.seed}" for record in records)
+        raise ConfigError(f"expected robustness records of the same images, got {said}; run them with the same --data, "
+                          "--n and --seed")  # fmt: skip
+
+
+def _worst_of_most(records: Sequence[RobustnessRecord]) -> list[dict[str, Worst]]:
+    """Return of each record the worst cases by system, of the scenarios and epsilon that all records and most systems
+    have, then most attacks.
+    """
+    groups: dict[tuple[object, ...], list[dict[str, Worst]]] = {}
+    for index, record in enumerate(records):
+        for each in record.worst:
+            held = groups.setdefault((each.epsilon, each.scenarios, each.attacks), [{} for _ in records])
+            held[index][each.system] = each
+    common = [held for held in groups.values() if all(held)]
+    if not common:
         raise ConfigError(
-            "expected a robustness record with worst cases over its attacks, got one without; run it with attacks"
+            "expected robustness records with worst cases over the same attacks, got none that they share; run them "
+            "with the same --scenarios, --attacks and --epsilons"
         )
-    return max(groups.values(), key=lambda held: (len(held), *_breadth(next(iter(held.values())))))
+    return max(common, key=lambda held: (sum(map(len, held)), *_breadth(next(iter(held[0].values())))))
+
+
+def _worst_of(row: Row, record: RobustnessRecord, worst: Mapping[str, Worst]) -> Worst | None:
+    system = _system_of(row, record.systems)
+    return None if system is None else worst.get(system.name)
 
 
 def _breadth(worst: Worst) -> tuple[int, float]:

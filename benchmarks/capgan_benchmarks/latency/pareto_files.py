@@ -1,4 +1,4 @@
-"""The Pareto figure as SVG and its table as Markdown, from two records."""
+"""The Pareto figure as SVG and its table as Markdown, from records of latency and of robustness."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _STYLE = (
 )
 
 
-def write_pareto(latency_path: Path, robustness_path: Path, out: Path, *, batch: int) -> tuple[Path, Path]:
+def write_pareto(latency_path: Path, robustness_paths: Sequence[Path], out: Path, *, batch: int) -> tuple[Path, Path]:
     """Write pareto.svg and pareto.md into a folder and return their paths.
 
     Raises:
         DataError: a file is no such record.
-        ConfigError: they share no artifact, or there is no such batch size.
+        ConfigError: they share no artifact, images or attacks, or there is no such batch size.
     """
-    latency, robustness = read_record(latency_path), robustness_record.read_record(robustness_path)
-    held = pareto_of(latency, robustness, batch=batch)
+    latency, robustness = read_record(latency_path), [robustness_record.read_record(path) for path in robustness_paths]
+    held = pareto_of(latency, *robustness, batch=batch)
     make_folder(out)
     files = {out / "pareto.svg": figure_of(held), out / "pareto.md": table_of(held, latency, batch=batch)}
     for path, text in files.items():

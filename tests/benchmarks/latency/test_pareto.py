@@ -73,6 +73,24 @@ def test_points_are_joined_by_hash_and_runtime() -> None:
     assert held.attacks == "PGD-40, FGSM at epsilon 8/255 (white-box)"
     own = robustness(systems=(system("a", "artifact", FP32, "a CPU, OpenVINO"),), worst=(worst("a", 60),))
     assert [point.name for point in pareto_of(latency(), own, batch=1).points] == ["fp32 fast"]
+    both = pareto_of(latency(), robustness(), own, batch=1)
+    assert {point.name: point.percent for point in both.points} == {
+        "victim": 10,
+        "fp32": 80,
+        "int8": 70,
+        "fp32 fast": 60,
+    }
+    assert both.left_out == ()
+
+
+def test_records_of_other_images_or_other_attacks_do_not_meet() -> None:
+    other = robustness(data=DataIdentity(name="signs/test", n=50, num_available=100, seed=1, sha256="5" * 64))
+    with pytest.raises(
+        ConfigError, match="of the same images, got 100 of signs/test, seed 0 and 50 of signs/test, seed 1"
+    ):
+        pareto_of(latency(), robustness(), other, batch=1)
+    with pytest.raises(ConfigError, match="worst cases over the same attacks"):
+        pareto_of(latency(), robustness(), robustness(worst=(worst("a", 60, "CWL2-1000"),)), batch=1)
 
 
 @pytest.mark.skipif(not is_installed(), reason="needs openvino: pip install 'capgan-edge[openvino]'")
