@@ -18,6 +18,7 @@ import typer
 
 from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision
 from capgan_benchmarks.script import run_script
+from capgan_edge.errors import ConfigError
 
 ARTIFACT = "model.int8.onnx"
 BATCHES = (1, 64)
@@ -95,9 +96,12 @@ def main(
     """Measure, and write the record."""
     from capgan_benchmarks.latency.conditions import read_conditions
     from capgan_edge.files import write_json
-    from capgan_edge.hardware import num_cpus
+    from capgan_edge.hardware import num_cpus, sums_int8_exactly
     from capgan_edge.runtime.bundle import Bundle
 
+    if not sums_int8_exactly():
+        raise ConfigError("expected a processor with VNNI or AMX, got one without: nothing is multiplied in INT8 "
+                          "here, since its sums saturate; run it on another machine")  # fmt: skip
     held = Bundle.open(bundle)
     signed = held.read_artifact("int8")
     unsigned = unsigned_twin(signed)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from capgan_edge.doctor.facts import Cpu, JetPack
-from capgan_edge.hardware import cpu_name, num_cpus
+from capgan_edge.hardware import cpu_flags, cpu_name, num_cpus
 
 X86_FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 ARM_FEATURES = ("asimddp", "i8mm", "bf16", "sve")
@@ -34,13 +34,6 @@ def read_cpu(root: Path = SYSTEM) -> Cpu:
         memory_total_bytes=bytes_of("MemTotal"),
         memory_available_bytes=bytes_of("MemAvailable"),
     )
-
-
-def cpu_flags(cpuinfo: str) -> set[str]:
-    """Return the flags that every processor has: big and little cores may differ."""
-    lines = re.findall(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
-    sets = [set(line.split()) for line in lines]
-    return set.intersection(*sets) if sets else set()
 
 
 def read_jetpack(root: Path = SYSTEM) -> JetPack | None:

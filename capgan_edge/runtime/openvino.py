@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError, InputError, MissingDependencyError
+from capgan_edge.hardware import sums_int8_exactly
 from capgan_edge.runtime.contract import Tensor, check_contract
 from capgan_edge.runtime.runner import Outputs
 from capgan_edge.runtime.self_contained import refuse_outside_weights
@@ -43,7 +44,9 @@ class OpenVinoRunner:
     """A fused graph in OpenVINO. Several threads may call one runner; every call returns fresh arrays.
 
     OpenVINO would compute an FP32 graph in BF16 wherever the processor can, and where it lacks an arithmetic would take
-    another without a word: so it is always told which, and what it then says of itself is held to that.
+    another without a word: so it is always told which, and what it then says of itself is held to that. What Q/DQ nodes
+    quantise is multiplied in INT8 where that is exact; on x86 without VNNI or AMX its kernels saturate (attacked frames
+    then get other labels than on an engine), and the values are rounded as the nodes say and multiplied in FP32.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class OpenVinoRunner:
         """Load a graph.
 
         Args:
-            model_bytes: of the ONNX file; what Q/DQ nodes quantise is computed in INT8, whatever `arithmetic` says.
+            model_bytes: of the ONNX file; what Q/DQ nodes quantise is in INT8, whatever `arithmetic` says.
             arithmetic: of floating point: `f32`, `bf16` or `f16`.
             threads: CPU threads of one call; None leaves it to OpenVINO.
             cache_dir: folder where OpenVINO keeps compiled models from one start to the next. It trusts what it finds
@@ -83,6 +86,9 @@ class OpenVinoRunner:
         self._core = _openvino().Core()
         model = _model_from_bytes(self._core, model_bytes)
         self.contract = check_contract(_tensors(model.inputs), _tensors(model.outputs))
+        self.has_int8_products = sums_int8_exactly()
+        if not self.has_int8_products and any(op.get_type_name() == "FakeQuantize" for op in model.get_ops()):
+            self._settings["LP_TRANSFORMS_MODE"] = "NO"
         self._model: Any | None = model
         self._turn = threading.Lock()
         self._compiled: dict[int | None, _Compiled] = {1: self._compile(1)}

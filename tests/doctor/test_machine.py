@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from capgan_edge.doctor.machine import cpu_flags, read_cpu, read_driver, read_jetpack
+from capgan_edge.doctor.machine import read_cpu, read_driver, read_jetpack
+from capgan_edge.hardware import cpu_flags, sums_int8_exactly
 
 
 def write(root: Path, name: str, text: str) -> Path:
@@ -21,6 +22,14 @@ def test_a_feature_counts_where_every_core_has_it() -> None:
     assert cpu_flags(big_little) == {"fp", "asimd", "asimddp"}
     assert cpu_flags("flags\t\t: fpu avx2 avx512_vnni amx_bf16\n") >= {"avx2", "avx512_vnni", "amx_bf16"}
     assert cpu_flags("") == set()
+
+
+def test_int8_products_are_summed_exactly_by_dot_products_alone() -> None:
+    assert not sums_int8_exactly("x86_64", "flags\t\t: avx2 avx512f avx512bw\n")
+    assert not sums_int8_exactly("AMD64", "")
+    for feature in ("avx_vnni", "avx512_vnni", "amx_int8"):
+        assert sums_int8_exactly("x86_64", f"flags\t\t: avx2 {feature}\n")
+    assert sums_int8_exactly("aarch64", "Features\t: asimd\n")
 
 
 def test_memory_is_read_in_bytes_and_unknown_where_it_is_not_told(tmp_path: Path) -> None:

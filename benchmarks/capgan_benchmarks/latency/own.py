@@ -13,6 +13,7 @@ from capgan_benchmarks.latency.contestant import Contestant, Stopwatch
 from capgan_benchmarks.latency.victim_graph import deployed, victim_alone
 from capgan_edge.errors import ConfigError
 from capgan_edge.files import sha256_of_bytes
+from capgan_edge.hardware import sums_int8_exactly
 from capgan_edge.runtime.classifier import Classifier
 from capgan_edge.runtime.openvino import OpenVinoRunner
 from capgan_edge.runtime.ort import CPU, CUDA, OrtRunner
@@ -20,8 +21,6 @@ from capgan_edge.runtime.runner import Outputs, Runner
 
 RUNTIMES = ("ort", "ort-cuda", "openvino", "openvino-bf16")
 """What may run a graph; an engine runs in TensorRT."""
-WITHOUT_INT8_KERNELS = ("ort", "ort-cuda")
-"""As `session_options` asks ONNX Runtime for: what is checked on a CPU is then what an engine computes."""
 _CUT = "outputs logits and suspicion alone"
 
 
@@ -70,6 +69,13 @@ def open_graph(runtime: str, model_bytes: bytes, precision: str, threads: int) -
     return OrtRunner(model_bytes, providers=providers, threads=threads)
 
 
+def has_int8_kernels(runtime: str) -> bool:
+    """Return whether a runtime multiplies in INT8 here: none of ours does where that would saturate, and ONNX Runtime
+    is asked not to anywhere, so that what is checked on a CPU is what an engine computes.
+    """
+    return runtime not in ("ort", "ort-cuda") and sums_int8_exactly()
+
+
 def contestants_of(graph: Graph, runtime: str, threads: int) -> tuple[Contestant, Contestant]:
     """Return the classifier alone and the purified graph, with the same weights in the same runtime.
 
@@ -96,7 +102,7 @@ def _contestant(graph: Graph, runtime: str, threads: int, role: Any, model_bytes
         notes.append(_CUT)
     if runtime == "ort" and graph.precision == "fp16":
         notes.append("ONNX Runtime computes FP16 in FP32 on a CPU")
-    if runtime in WITHOUT_INT8_KERNELS and graph.precision == "int8":
+    if not has_int8_kernels(runtime) and graph.precision == "int8":
         notes.append("rounded to INT8, multiplied in FP32")
     precision = "bf16" if runtime == "openvino-bf16" else graph.precision
     return Contestant(name=f"{role}, {graph.name}, {runtime}", role=role, runtime=runtime,

@@ -14,7 +14,7 @@ from capgan_benchmarks.latency.conditions import read_clocks, read_conditions
 from capgan_benchmarks.latency.entering import Field, open_field
 from capgan_benchmarks.latency.frames import as_camera_frames, batches_of, draw_frames
 from capgan_benchmarks.latency.graph_cost import cost_of_graph
-from capgan_benchmarks.latency.own import WITHOUT_INT8_KERNELS
+from capgan_benchmarks.latency.own import has_int8_kernels
 from capgan_benchmarks.latency.protocol import MLPERF_SECONDS, FramesIdentity, Protocol, choose_batches
 from capgan_benchmarks.latency.record import (
     Ceiling,
@@ -150,7 +150,7 @@ def _roof(subject: Subject, rows: tuple[Row, ...], ceilings: tuple[Ceiling, ...]
         if model_bytes is None or row.runtime in _GPU_RUNTIMES:
             continue
         cost = cost_of_graph(model_bytes, batch=row.batch, precision=row.precision,
-                             has_int8_kernels=row.runtime not in WITHOUT_INT8_KERNELS)  # fmt: skip
+                             has_int8_kernels=has_int8_kernels(row.runtime))  # fmt: skip
         share = share_of_roof(row.name, cost, batch=row.batch, precision=row.precision,
                               engine_ms=row.engine.p50_ms, ceilings=ceilings)  # fmt: skip
         shares += [] if share is None else [share]

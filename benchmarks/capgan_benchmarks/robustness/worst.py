@@ -13,16 +13,17 @@ from capgan_benchmarks.statistics import wilson_interval_percent
 def worst_of(cells: Sequence[Cell]) -> tuple[Worst, ...]:
     """Return the worst case at each epsilon: of each system over each threat model that is about it, and over all.
 
-    The perturbation of zero is within every epsilon, so that the clean images are among what must be right. Attacks
-    without an epsilon are in none; replayed sets are of no threat model here, and in the worst over all alone. The
-    images are those that all the attacks were run on: the first ones.
+    What lies within a smaller epsilon lies within a larger one: attacks of smaller ones count too, and so do the clean
+    images. A defence that was trained on perturbations of one size may fall to those of half of it. Attacks without an
+    epsilon are in none; replayed sets are of no threat model here, and in the worst over all alone. The images are
+    those that all the attacks were run on: the first ones.
     """
     clean = [cell for cell in cells if cell.scenario == CLEAN]
     attacked = [cell for cell in cells if cell.scenario != CLEAN and cell.epsilon is not None]
     scenarios = list(dict.fromkeys(cell.scenario for cell in attacked))
     found: list[Worst] = []
     for epsilon in sorted({cell.epsilon for cell in attacked if cell.epsilon is not None}):
-        of_epsilon = [cell for cell in attacked if cell.epsilon == epsilon]
+        of_epsilon = [cell for cell in attacked if cell.epsilon is not None and cell.epsilon <= epsilon]
         for scenario in (name for name in scenarios if name != REPLAYED):
             about = [cell for cell in of_epsilon if cell.scenario == scenario]
             names = dict.fromkeys(name for cell in about for name in cell.targets)

@@ -26,12 +26,22 @@ def test_an_image_counts_only_if_it_is_right_clean_and_under_every_attack_of_its
         clean({PAIR: bits("11110"), INT8: bits("01111")}),
         cell({PAIR: bits("01111"), INT8: bits("11111")}, attack="FGSM"),
         cell({PAIR: bits("10111"), INT8: bits("11101")}, scenario="query", attack="Square"),
-        cell({PAIR: bits("00000"), INT8: bits("00000")}, epsilon=4 / 255),
+        cell({PAIR: bits("00000"), INT8: bits("00000")}, epsilon=16 / 255),
         cell({PAIR: bits("00000"), INT8: bits("00000")}, attack="CW", epsilon=None),
     ]
     found = {(each.system, each.scenarios): each.num_right for each in worst_of(cells) if each.epsilon == EPSILON}
     assert found == {(PAIR, ("end-to-end",)): 3, (PAIR, ("query",)): 3, (PAIR, ("end-to-end", "query")): 2,
                      (INT8, ("end-to-end", "query")): 3}  # fmt: skip
+
+
+def test_an_attack_of_a_smaller_epsilon_is_within_a_larger_one() -> None:
+    cells = [
+        clean({PAIR: bits("1111")}),
+        cell({PAIR: bits("0011")}, epsilon=4 / 255),
+        cell({PAIR: bits("1101")}),
+        cell({PAIR: bits("1100")}, epsilon=12 / 255),
+    ]
+    assert {round(255 * each.epsilon): each.num_right for each in worst_of(cells)} == {4: 2, 8: 1, 12: 0}
 
 
 def test_the_images_are_those_that_every_attack_was_run_on() -> None:

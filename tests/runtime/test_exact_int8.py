@@ -1,4 +1,4 @@
-"""What Q/DQ nodes quantise is multiplied exactly in ONNX Runtime, whatever the processor and whoever shares weights."""
+"""What Q/DQ nodes quantise is multiplied exactly on a CPU, whatever the processor and whoever shares weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from capgan_edge.runtime.openvino import OpenVinoRunner
 from capgan_edge.runtime.ort import OrtRunner
 
 NUM_CLASSES, STEP = 20, np.float32(1 / 127)
@@ -57,8 +58,15 @@ def quantised(layer: str) -> bytes:
 
 
 @pytest.mark.parametrize("layer", ["Conv", "Gemm"])
-def test_products_are_summed_exactly_where_layers_share_weights(layer: str) -> None:
-    with OrtRunner(quantised(layer), threads=1) as runner:
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_products_are_summed_exactly_where_layers_share_weights(runtime: str, layer: str) -> None:
+    runner: OrtRunner | OpenVinoRunner
+    if runtime == "openvino":
+        pytest.importorskip("openvino", reason="needs openvino: pip install 'capgan-edge[openvino]'")
+        runner = OpenVinoRunner(quantised(layer), threads=1)
+    else:
+        runner = OrtRunner(quantised(layer), threads=1)
+    with runner:
         outputs = runner(np.full((2, 8, 8, 3), 255, np.uint8))
     wanted_K = np.where(np.arange(NUM_CLASSES) % 2, -192, 192)
     assert outputs.raw_logits_NK is not None
