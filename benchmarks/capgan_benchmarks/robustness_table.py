@@ -67,7 +67,7 @@ def _of_most_images(records: Sequence[RobustnessRecord]) -> list[Row]:
 
 
 def _strongest(rows: Sequence[Row]) -> list[Row]:
-    """Return AutoAttack, the strongest at 8/255 or without an epsilon, and one of a smaller epsilon that is stronger."""
+    """Return AutoAttack, the strongest at 8/255 or without an epsilon, and a stronger one of a smaller epsilon."""
     usual = [row for row in rows if row.cell.epsilon is None or abs(row.cell.epsilon - _EPSILON) < 1e-9]
     smaller = [row for row in rows if row not in usual]
     least = min(usual, key=lambda row: _least(row.cell), default=None)
