@@ -123,10 +123,15 @@ def _interruptible(work: Callable[[], _T], steps: BuildProgress) -> _T:
     thread = threading.Thread(target=run, name="capgan-build-engine", daemon=True)
     thread.start()
     interruption: BaseException | None = None
-    while not done.is_set():
+    is_done = False
+    while not is_done:
         try:
-            done.wait()
-        except BaseException as error:  # Ctrl-C, or what another signal raises: the build ends first
+            try:
+                is_done = done.wait()
+            except BaseException as error:  # Ctrl-C, or what another signal raises: the build ends first
+                steps.is_cancelled = True
+                interruption = error
+        except BaseException as error:  # and again, while the first was dealt with: a busy machine takes its time
             steps.is_cancelled = True
             interruption = error
     thread.join()
