@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from types import FrameType
 from typing import Any, TypeVar
 
 from capgan_edge.errors import ArtifactError
@@ -121,25 +124,51 @@ def _interruptible(work: Callable[[], _T], steps: BuildProgress) -> _T:
             done.set()
 
     thread = threading.Thread(target=run, name="capgan-build-engine", daemon=True)
-    thread.start()
-    interruption: BaseException | None = None
-    is_done = False
-    while not is_done:
-        try:
-            try:
-                is_done = done.wait()
-            except BaseException as error:  # Ctrl-C, or what another signal raises: the build ends first
-                steps.is_cancelled = True
-                interruption = error
-        except BaseException as error:  # and again, while the first was dealt with: a busy machine takes its time
-            steps.is_cancelled = True
-            interruption = error
-    thread.join()
+    with _ctrl_c_cancels(steps):
+        thread.start()
+        interruption = _wait(done, steps)
+        thread.join()
     if interruption is not None:
         raise interruption
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def _wait(done: threading.Event, steps: BuildProgress) -> BaseException | None:
+    """Wait, whatever a signal's handler raises meanwhile; return that."""
+    interruption: BaseException | None = None
+    while not done.is_set():
+        try:
+            done.wait()
+        except BaseException as error:  # what another signal than Ctrl-C raises: the build ends first
+            steps.is_cancelled = True
+            interruption = error
+    return interruption
+
+
+@contextlib.contextmanager
+def _ctrl_c_cancels(steps: BuildProgress) -> Iterator[None]:
+    """Let Ctrl-C cancel the build and raise at the end of it alone: raised at once, it would leave the build behind
+    wherever it came between two lines. Another thread than the main one gets no Ctrl-C.
+    """
+    pressed: list[int] = []
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        steps.is_cancelled = True
+        pressed.append(number)
+
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield
+        return
+    signal.signal(signal.SIGINT, cancel)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if pressed:
+        usual(pressed[0], None)
 
 
 def _failed(door: Door, source: str, config: EngineConfig) -> ArtifactError:
