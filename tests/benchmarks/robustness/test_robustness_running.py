@@ -99,7 +99,7 @@ def _artifact_transfer_is_end_to_end(finished: Finished) -> None:
 
 
 def _worst_is_the_minimum_over_attacks(finished: Finished) -> None:
-    attacked = [each for each in finished.record.cells if each.epsilon == EPSILON]
+    attacked = [each for each in finished.record.cells if each.epsilon is not None and each.epsilon <= EPSILON]
     for worst in finished.record.worst:
         if worst.epsilon != EPSILON:
             continue
