@@ -129,8 +129,8 @@ class LinfAttack(Attack):
         return project(images_BCHW, x_BCHW, self.epsilon)
 
 
-def project(images_BCHW: Tensor, x_BCHW: Tensor, epsilon: float) -> Tensor:
-    """Return the images nearest to these within `epsilon` of `x` and within [0, 1]."""
+def project(images_BCHW: Tensor, x_BCHW: Tensor, epsilon: float | Tensor) -> Tensor:
+    """Return the images nearest to these within `epsilon` (one, or [B, 1, 1, 1]) of `x` and within [0, 1]."""
     return torch.clamp(torch.minimum(torch.maximum(images_BCHW, x_BCHW - epsilon), x_BCHW + epsilon), 0, 1)
 
 

@@ -18,7 +18,10 @@ class FGSM(LinfAttack):
         return x_BCHW + self.epsilon * model.cross_entropy_gradient(x_BCHW, y_B).sign()
 
 
-def fgsm_with_logits(model: Model, x_BCHW: Tensor, y_B: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Return the FGSM images and the model's logits on the clean ones, which training needs anyway."""
+def fgsm_with_logits(model: Model, x_BCHW: Tensor, y_B: Tensor, epsilon: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return the FGSM images and the model's logits on the clean ones, which training needs anyway.
+
+    `epsilon` is one for all images, or one of each, [B, 1, 1, 1].
+    """
     gradient_BCHW, logits_BK = cross_entropy_gradient(model, x_BCHW, y_B)
     return project(x_BCHW + epsilon * gradient_BCHW.sign(), x_BCHW, epsilon), logits_BK

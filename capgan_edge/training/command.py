@@ -35,8 +35,8 @@ class PrecisionOption(str, Enum):
     fp32 = "fp32"
 
 
-_SETTINGS = ("epochs", "semantic_epochs", "small_crop_epochs", "learning_rate", "schedule", "weights", "preset",
-             "batch_size", "mirror", "seed")  # fmt: skip
+_SETTINGS = ("epochs", "semantic_epochs", "small_crop_epochs", "learning_rate", "schedule", "smallest_epsilon",
+             "weights", "preset", "batch_size", "mirror", "seed")  # fmt: skip
 """Options that a run keeps; precision, processes, data, victim and mode are compared where they are read."""
 _PRECISION_HELP = "auto is bf16 where the processor computes it natively (default: auto; with --resume, the run's)."
 _DEVICES_HELP = (
@@ -132,6 +132,15 @@ def purifier_command(
         float | None, typer.Option(min=0, help="Peak rate of Adam (default: 2e-3); the paper's is 1e-4.")
     ] = None,
     schedule: Annotated[str | None, typer.Option(help="one-cycle (default), cosine (the paper's) or steps.")] = None,
+    smallest_epsilon: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=8,
+            help="Levels of 255. Each attacked image has a size of its own, from this one (default: 0) to 8; with 8 all "
+            "have the same, as in the paper, and smaller perturbations need not be undone.",
+        ),
+    ] = None,
     batch_size: BatchSize = 128,
     mirror: Mirror = None,
     seed: Seed = 0,
@@ -149,8 +158,8 @@ def purifier_command(
     options = PurifierOptions(
         mode=mode.value if mode else None, settings=tuple(settings or ()), init_from=init_from, preset=preset,
         weights=weights.value if weights else None, epochs=epochs, semantic_epochs=semantic_epochs,
-        learning_rate=learning_rate, schedule=schedule, batch_size=batch_size, is_mirrored=is_mirrored(mirror, data),
-        seed=seed,
+        learning_rate=learning_rate, schedule=schedule, smallest_epsilon=smallest_epsilon, batch_size=batch_size,
+        is_mirrored=is_mirrored(mirror, data), seed=seed,
     )  # fmt: skip
     summary = start_mode(options, victim, victim_state, data, out, devices=devices, is_resumed=resume,
                          precision=precision.value if precision else None)  # fmt: skip
@@ -223,6 +232,8 @@ def _given(context: typer.Context) -> dict[str, Any]:
     """Return the settings that were really given, by the names of their options."""
     sources = {name: context.get_parameter_source(name) for name in _SETTINGS}
     given = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    if "smallest_epsilon" in given:
+        given["smallest_epsilon"] /= 255  # an option in levels, a setting in [0, 1]
     return {name: getattr(value, "value", value) for name, value in given.items()}
 
 

@@ -28,6 +28,11 @@ class PurifierRunConfig:
     """Clip the gradient of each network to this L2 norm; None does not clip."""
     epsilon: float = 8 / 255
     """Of the FGSM images that make up the adversarial domain, in [0, 1]."""
+    smallest_epsilon: float | None = None
+    """Each FGSM image has a size of its own, uniform in [smallest_epsilon, epsilon]; None: all have epsilon, the paper's.
+
+    A purifier of one size need not undo a smaller perturbation, which lies within every budget of the larger.
+    """
     is_mirrored: bool = True
     """Mirror half of the images; False where left and right mean different things (road signs)."""
     num_held_out: int = 1000
@@ -48,6 +53,10 @@ class PurifierRunConfig:
             raise ConfigError(f"expected max_gradient_norm > 0, or None, got {self.max_gradient_norm}")
         if not 0 <= self.epsilon <= 1:
             raise ConfigError(f"expected epsilon in [0, 1] (8/255 is {8 / 255:.4f}), got {self.epsilon}")
+        if self.smallest_epsilon is not None and not 0 <= self.smallest_epsilon <= self.epsilon:
+            raise ConfigError(
+                f"expected smallest_epsilon in [0, {self.epsilon:.4f}], the epsilon, got {self.smallest_epsilon}"
+            )
         if self.figure_every < 1 or self.seed < 0:
             raise ConfigError(f"expected figure_every >= 1 and seed >= 0, got {self.figure_every} and {self.seed}")
 

@@ -57,7 +57,7 @@ class Hgd:
 
     def pair(self, x_BCHW: Tensor, y_B: Tensor) -> Pair:
         """As CAP-GAN's: FGSM on f alone."""
-        return fgsm_pair(self.victim, x_BCHW, y_B, self.config.epsilon, self.fabric)
+        return fgsm_pair(self.victim, x_BCHW, y_B, self.config, self.fabric)
 
     def step_in(self, epoch: int) -> Step:
         """The same in every epoch."""

@@ -115,6 +115,8 @@ class PurifierRun:
             network.train()
         step = self.method.step_in(epoch)
         sums = dict.fromkeys(self.method.loss_names, 0.0)
+        # What a step draws (the size of each FGSM image) depends on seed, epoch and process alone, as the batches do.
+        torch.manual_seed(self.config.seed * 1_000_003 + 500_000 + 1000 * self.fabric.global_rank + epoch)
         started_s = time.monotonic()
         for i, (x_BCHW, y_B) in enumerate(self.batches.epoch(epoch)):
             self._set_learning_rates(epoch * len(self.batches) + i)
@@ -141,7 +143,7 @@ class PurifierRun:
             )
 
     def _save(self, epoch: int, row: dict[str, float]) -> None:
-        score = (row["clean_percent"] + row["pgd20_percent"]) / 2
+        score = (row["clean_percent"] + min(row["pgd20_percent"], row["pgd20_half_percent"])) / 2
         if epoch == self.method.warm_up_epochs + 1:
             self.best_percent = -1.0  # the best of a run is of the whole method, not of its warm-up
         is_best, self.best_percent = score > self.best_percent, max(score, self.best_percent)

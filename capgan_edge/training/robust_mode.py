@@ -30,6 +30,8 @@ class PurifierOptions:
     semantic_epochs: int | None
     learning_rate: float | None
     schedule: str | None
+    smallest_epsilon: float | None
+    """In levels of 255."""
     batch_size: int
     is_mirrored: bool
     seed: int
@@ -57,7 +59,8 @@ def start_mode(
         ConfigError: an option belongs to the other mode, or the run to resume is of the other mode.
     """
     if _is_robust(options, out, is_resumed=is_resumed):
-        _refuse(options, "robust", ("weights", "epochs", "semantic_epochs", "learning_rate", "schedule"))
+        _refuse(options, "robust", ("weights", "epochs", "semantic_epochs", "learning_rate", "schedule",
+                                    "smallest_epsilon"))  # fmt: skip
         config = robust_config(options.settings, **options.shared)
         if is_resumed and has_started(out):
             refuse_other_start(out, options.settings, config, options.init_from)
@@ -74,7 +77,8 @@ def start_mode(
     gan = cap_gan_config(
         preset, o.weights or "paper", epochs=epochs, schedule=o.schedule or "one-cycle",
         semantic_epochs=epochs // 2 if o.semantic_epochs is None else o.semantic_epochs,
-        learning_rate=2e-3 if o.learning_rate is None else o.learning_rate, **o.shared,
+        learning_rate=2e-3 if o.learning_rate is None else o.learning_rate,
+        smallest_epsilon=(o.smallest_epsilon or 0) / 255, **o.shared,
     )  # fmt: skip
     return start_purifier(gan, preset, victim, weights, source, out, precision=precision, devices=devices,
                           is_resumed=is_resumed)  # fmt: skip

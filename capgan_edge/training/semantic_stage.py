@@ -61,7 +61,7 @@ class SemanticFirst(ABC):
 
     def pair(self, x_BCHW: Tensor, y_B: Tensor) -> Pair:
         """Attack the clean batch on f alone (FGSM, true labels); every image is kept, fooled or not."""
-        return fgsm_pair(self.victim, x_BCHW, y_B, self.config.epsilon, self.fabric)
+        return fgsm_pair(self.victim, x_BCHW, y_B, self.config, self.fabric)
 
     def step_in(self, epoch: int) -> Step:
         """The semantic stage first, then the whole method."""

@@ -20,7 +20,8 @@ BATCH = 250
 class Watch:
     """Accuracy of f(T_AC(.)) on clean, FGSM and PGD-20 images; f is frozen, so the attacks are made once.
 
-    All three are attacks on f alone: the figures say nothing of an attacker who knows the purifier.
+    PGD-20 is made at half of epsilon too: what undoes a perturbation of one size need not undo a smaller one. All are
+    attacks on f alone: the figures say nothing of an attacker who knows the purifier.
     """
 
     def __init__(self, images: ImageSet, victim: nn.Module, epsilon: float, fabric: Fabric, *, seed: int) -> None:
@@ -28,7 +29,11 @@ class Watch:
         x_NCHW, y_N = (torch.cat(parts) for parts in zip(*batches_in_order(images), strict=True))
         self.labels_N: Tensor = fabric.to_device(y_N)
         self.sets: dict[str, Tensor] = {"clean": fabric.to_device(x_NCHW.contiguous(memory_format=torch.channels_last))}
-        attacks = {"fgsm": FGSM(epsilon=epsilon, seed=seed), "pgd20": PGD(epsilon=epsilon, steps=20, seed=seed)}
+        attacks = {
+            "fgsm": FGSM(epsilon=epsilon, seed=seed),
+            "pgd20": PGD(epsilon=epsilon, steps=20, seed=seed),
+            "pgd20_half": PGD(epsilon=epsilon / 2, steps=20, seed=seed),
+        }
         for name, attack in attacks.items():
             with fabric.autocast():
                 parts = [

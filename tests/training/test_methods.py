@@ -43,7 +43,9 @@ SHAPES: dict[str, PurifierConfig] = {
     "ape-gan": ApeGanPurifierConfig(ngf=4), "hgd": HgdPurifierConfig(ngf=2, num_convs=2)
 }  # fmt: skip
 CONFIGS: dict[str, PurifierRunConfig] = {
-    "without-cycle": CapGanConfig(semantic_epochs=1, ndf=4, has_cycle=False, learning_rate=1e-3, **SHARED),
+    "without-cycle": CapGanConfig(
+        semantic_epochs=1, ndf=4, has_cycle=False, learning_rate=1e-3, smallest_epsilon=0.0, **SHARED
+    ),
     "ape-gan": ApeGanConfig(ndf=4, learning_rate=1e-3, **SHARED),
     "hgd": HgdConfig(learning_rate=1e-3, **SHARED),
 }
