@@ -10,6 +10,7 @@ the ratio is its time over the runner's own, above 1 where the change is slower.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -62,9 +63,7 @@ def ort_calls(model_bytes: bytes, frames_NHWC: NDArray[np.uint8]) -> dict[str, C
 
 def openvino_calls(model_bytes: bytes, frames_NHWC: NDArray[np.uint8]) -> dict[str, Call]:
     """Return a call of the compiled model as the runner makes it, and one for each setting turned over."""
-    import openvino
-
-    core = openvino.Core()
+    core = importlib.import_module("openvino").Core()
 
     def call(setting: tuple[str, Any] | None) -> Call:
         model = core.read_model(model_bytes)

@@ -137,8 +137,8 @@ def purifier_command(
         typer.Option(
             min=0,
             max=8,
-            help="Levels of 255. Each attacked image has a size of its own, from this one (default: 0) to 8; with 8 all "
-            "have the same, as in the paper, and smaller perturbations need not be undone.",
+            help="Levels of 255. Each attacked image has a size of its own, from this one (default: 0) to 8; with 8 "
+            "all have the same, as in the paper, and smaller perturbations need not be undone.",
         ),
     ] = None,
     batch_size: BatchSize = 128,

@@ -29,7 +29,8 @@ class PurifierRunConfig:
     epsilon: float = 8 / 255
     """Of the FGSM images that make up the adversarial domain, in [0, 1]."""
     smallest_epsilon: float | None = None
-    """Each FGSM image has a size of its own, uniform in [smallest_epsilon, epsilon]; None: all have epsilon, the paper's.
+    """Each FGSM image has a size of its own, uniform in [smallest_epsilon, epsilon]; None: all have epsilon, as in the
+    paper.
 
     A purifier of one size need not undo a smaller perturbation, which lies within every budget of the larger.
     """

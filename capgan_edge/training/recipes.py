@@ -56,13 +56,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             purifier=CapGanConfig(epochs=4, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
                                   is_mirrored=False, num_held_out=6000),
         ),
-        # Three epochs of the semantic stage, then two of the whole loss: cycle, GAN and all. Sizes are drawn: what was
+        # Three epochs of the semantic stage, then one of the whole loss: cycle, GAN and all. Sizes are drawn: what was
         # trained on 8/255 alone undid PGD of 8/255 and neither of 4 nor of 2.
         "cifar10-nano": Recipe(
             data="cifar10-jpeg",
             victim=VictimConfig(epochs=30, small_crop_epochs=14),
             preset="nano",
-            purifier=CapGanConfig(epochs=5, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
+            purifier=CapGanConfig(epochs=4, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
                                   smallest_epsilon=0.0),
         ),
         # Trained end to end against an attacker who has the gradient of all of it.

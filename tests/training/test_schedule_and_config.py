@@ -49,8 +49,8 @@ def test_a_schedule_that_does_not_exist_is_refused() -> None:
     "options",
     [{"epochs": 0}, {"batch_size": 1}, {"semantic_epochs": 201}, {"semantic_epochs": -1}, {"num_watched": 0},
      {"num_watched": 1001}, {"figure_every": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")},
-     {"discriminator_learning_rate": -1.0}, {"max_gradient_norm": 0.0}, {"epsilon": 8.0}, {"smallest_epsilon": 9 / 255}, {"smallest_epsilon": -0.1}, {"ndf": 0}, {"seed": -1},
-     {"schedule": "linear"}],
+     {"discriminator_learning_rate": -1.0}, {"max_gradient_norm": 0.0}, {"epsilon": 8.0}, {"ndf": 0}, {"seed": -1},
+     {"schedule": "linear"}, {"smallest_epsilon": 9 / 255}, {"smallest_epsilon": -0.1}],
     ids=str,
 )  # fmt: skip
 def test_a_purifiers_setting_out_of_range_is_refused(options: dict[str, Any]) -> None:
