@@ -232,8 +232,6 @@ def _given(context: typer.Context) -> dict[str, Any]:
     """Return the settings that were really given, by the names of their options."""
     sources = {name: context.get_parameter_source(name) for name in _SETTINGS}
     given = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-    if "smallest_epsilon" in given:
-        given["smallest_epsilon"] /= 255  # an option in levels, a setting in [0, 1]
     return {name: getattr(value, "value", value) for name, value in given.items()}
 
 

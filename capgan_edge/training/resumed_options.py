@@ -14,6 +14,8 @@ from capgan_edge.training.origin import contradiction
 from capgan_edge.training.runs import has_started
 
 _SETTING_OF = {"mirror": "is_mirrored"}
+_IN_LEVELS = ("smallest_epsilon",)
+"""Options in levels of 255 whose settings are in [0, 1]."""
 _NAMED: Mapping[str, Mapping[str, Any]] = {"weights": WEIGHT_PRESETS, "preset": PRESETS}
 """Options whose value is the name of several settings."""
 
@@ -33,6 +35,8 @@ def refuse_other_settings(run_path: Path, given: Mapping[str, Any]) -> None:
         stored = its.get(_SETTING_OF.get(option, option))
         if stored is None:
             continue
+        if option in _IN_LEVELS:
+            stored = round(255 * stored, 6)
         known = {name: asdict(settings) for name, settings in _NAMED.get(option, {}).items()}
         if value not in known and value == stored:
             continue

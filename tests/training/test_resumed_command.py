@@ -126,6 +126,7 @@ def test_without_json_stdout_is_empty(photos: Path, runs: Path, capsys: Output) 
         ("purifier", "--epochs", "5", "1"),
         ("purifier", "--semantic-epochs", "1", "0"),
         ("purifier", "--schedule", "cosine", "one-cycle"),
+        ("purifier", "--smallest-epsilon", "4.0", "0.0"),
         ("purifier", "--weights", "ugatit", "paper"),
         ("purifier", "--preset", "small", "nano"),
         ("purifier", "--batch-size", "8", "16"),
@@ -146,7 +147,7 @@ def test_settings_that_are_the_runs_may_be_repeated_and_a_finished_run_says_so(
     same = ["--batch-size", "16", "--epochs", "1", "--seed", "0", "--mirror"]
     assert resume(photos, runs / "victim", *same) == 0
     assert "trained to its last epoch" in capsys.readouterr().err
-    assert resume(photos, runs / "purifier", *same, "--weights", "paper", "--preset", "nano") == 0
+    assert resume(photos, runs / "purifier", *same, "--weights", "paper", "--preset", "nano", "--smallest-epsilon", "0") == 0
     assert "trained to its last epoch" in capsys.readouterr().err
 
 

@@ -52,6 +52,26 @@ def test_the_default_of_mirroring_reaches_both_runs(pair_path: Path) -> None:
     assert state_of(pair_path / "purifier")["config"]["is_mirrored"] is True
 
 
+def test_sizes_are_drawn_up_to_eight_levels_unless_told(photos: Path, pair_path: Path, tmp_path: Path) -> None:
+    drawn = state_of(pair_path / "purifier")["config"]
+    assert (drawn["smallest_epsilon"], drawn["epsilon"]) == (0, 8 / 255)
+    arguments = ["train", "purifier", "--data", str(photos), "--victim", str(pair_path / "victim"), "-o",
+                 str(tmp_path / "run"), "--semantic-epochs", "0", "--smallest-epsilon", "8", *FAST]  # fmt: skip
+    assert main(arguments) == 0
+    assert state_of(tmp_path / "run")["config"]["smallest_epsilon"] == 8 / 255
+
+
+@pytest.mark.parametrize("value", ["9", "-1", "0.03x"])
+def test_a_size_beyond_the_budget_is_refused(value: str, capsys: Output) -> None:
+    assert main(["train", "purifier", "--smallest-epsilon", value]) == 2
+    assert "--smallest-epsilon" in capsys.readouterr().err
+
+
+def test_the_mode_robust_has_no_smallest_size(capsys: Output) -> None:
+    assert main(["train", "purifier", "--mode", "robust", "--smallest-epsilon", "0"]) == 1
+    assert "expected no --smallest-epsilon in the mode robust" in capsys.readouterr().err
+
+
 def noise(root: Path, height_px: int, width_px: int) -> list[str]:
     """Write two classes of noise under `root`; return the options that train a victim on it."""
     rng = np.random.default_rng(0)
