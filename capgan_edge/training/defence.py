@@ -13,6 +13,7 @@ from capgan_edge.training.checkpoint import read_pointer
 from capgan_edge.training.config import PurifierRunConfig
 from capgan_edge.training.device import Precision
 from capgan_edge.training.methods import CONFIGS
+from capgan_edge.training.origin import contradiction
 from capgan_edge.training.resumed_options import refuse_other_settings
 from capgan_edge.training.runs import has_started
 from capgan_edge.training.start import Summary, preset_of, start_purifier, start_victim
@@ -83,12 +84,18 @@ def purifier_config(found: Defence, budget: Budget, **others: Any) -> PurifierRu
     """
     method = str(found.method)
     shape = preset_of(preset_name(found, budget.scale))
-    settings = budget.settings | dict(found.settings)
-    if budget.scale != "paper":
-        settings |= {"learning_rate": 2e-3, "schedule": "one-cycle"}
+    settings = budget.settings | dict(found.settings) | pace_of(method, budget.scale)
     if method == "cap-gan":
         settings |= {"ndf": shape.ngf, "semantic_epochs": 0 if budget.scale == "paper" else budget.epochs // 2}
     return CONFIGS[method](**settings | others)
+
+
+def pace_of(method: str, scale: str) -> dict[str, Any]:
+    """Return peak rate and schedule of a purifier's method at a scale: its paper's, or those that all share."""
+    if scale != "paper":
+        return {"learning_rate": 2e-3, "schedule": "one-cycle"}
+    usual = CONFIGS[method]()
+    return {"learning_rate": usual.learning_rate, "schedule": usual.schedule}
 
 
 def victim_config(found: Defence, budget: Budget, **others: Any) -> VictimConfig:
@@ -114,6 +121,26 @@ def check_resumed(name: str, out: Path, given: Mapping[str, Any]) -> None:
     if "preset" in options:
         options["preset"] = preset_name(found, options["preset"]) if found.kind == "purifier" else None
     refuse_other_settings(out, options)
+    if "preset" in given and found.kind == "purifier":
+        refuse_other_scale(found, out, given["preset"])
+
+
+def refuse_other_scale(found: Defence, out: Path, scale: str) -> None:
+    """Raise ConfigError where the purifier's run in `out`, of this scale's shape, has another scale's rate or schedule.
+
+    A shape does not tell its scale: APE-GAN has one at all of them, and is trained in two ways.
+    """
+    if not has_started(out):
+        return  # that there is nothing to resume is said elsewhere
+    stored = read_pointer(out / "last.json")["state"].get("config")
+    its: Mapping[str, Any] = stored if isinstance(stored, dict) else {}
+
+    def has_pace_of(name: str) -> bool:
+        return all(its.get(key, value) == value for key, value in pace_of(str(found.method), name).items())
+
+    if not has_pace_of(scale):
+        alike = [each for each in SCALES if found.presets[each] == found.presets[scale] and has_pace_of(each)]
+        raise contradiction(out, "--scale", " or ".join(alike) or "of other settings", scale)
 
 
 def refuse_other_defence(out: Path, name: str) -> None:

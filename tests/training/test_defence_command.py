@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pointers import make_unfinished, state_of
+from pointers import change, make_unfinished, state_of
 
 from capgan_edge.cli import main
 from capgan_edge.data.sources import load
@@ -151,6 +151,27 @@ def test_a_scale_the_run_was_not_started_with_is_refused(defences: Path, few: Pa
     assert main([*command, "--scale", "nano"]) == 0
     assert main([*command, "--scale", "paper"]) == 1
     assert "expected --preset hgd-nano" in capsys.readouterr().err
+
+
+def test_a_scale_of_the_same_shape_and_another_rate_is_refused(
+    defences: Path, few: Path, tmp_path: Path, capsys: Output
+) -> None:
+    """APE-GAN's network is the same at every scale; at `paper` it is trained otherwise."""
+    run = Path(shutil.copytree(defences / "ape-gan", tmp_path / "ape-gan"))
+    command = ["train", "defence", "ape-gan", "--data", str(few), "-o", str(run), "--resume", "--scale"]
+    assert [main([*command, scale]) for scale in ("nano", "small", "paper")] == [0, 0, 1]
+    assert f"expected --scale nano or small, with which {run} was started, got paper;" in capsys.readouterr().err
+    change(run, lambda state: state["config"].update(learning_rate=1e-3))
+    assert main([*command, "nano"]) == 1
+    assert "expected --scale of other settings, with which " in capsys.readouterr().err
+    change(run, lambda state: [state["config"].pop(key) for key in ("learning_rate", "schedule")])
+    assert main([*command, "paper"]) == 0, "what a run did not store is not compared"
+
+
+def test_a_victim_has_no_scale_that_could_contradict_its_run(defences: Path, few: Path) -> None:
+    run = defences / "adversarial-training"
+    command = ["train", "defence", run.name, "--data", str(few), "-o", str(run), "--resume", "--scale", "paper"]
+    assert main(command) == 0
 
 
 @pytest.mark.parametrize(
