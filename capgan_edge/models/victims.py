@@ -23,6 +23,7 @@ from capgan_edge.models.own_victim import encoding_of, own_identity, own_victim
 from capgan_edge.models.torch_export_victim import victim_from_pt2
 from capgan_edge.models.victim import MAX_CLASSES, MAX_UNITS
 from capgan_edge.models.victim_probe import num_classes_of
+from capgan_edge.models.weights import weights_sha256
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
@@ -201,16 +202,13 @@ def victim_from_module(
     labels: tuple[str, ...] | None = None,
 ) -> Victim:
     """Freeze a module, run it once, and describe it; `identity` has at least its `kind` and `name`."""
-    from safetensors.torch import save
-
     module = module.eval().requires_grad_(False)
     _check_size(identity["name"], size_px, wanted_px)
     num_classes = num_classes_of(module, wanted_px or size_px or _DEFAULT_SIZE_PX, identity["name"])
     if labels is not None and len(labels) != num_classes:
         raise CheckpointError(f"{identity['name']}: expected {num_classes} labels, one a class, got {len(labels)}")
     if "sha256" not in identity:
-        weights = {name: tensor.contiguous().clone() for name, tensor in module.state_dict().items()}
-        identity = identity | {"sha256": sha256_of_bytes(save(weights))}
+        identity = identity | {"sha256": weights_sha256(module)}
     identity = identity | {"parameters": sum(p.numel() for p in module.parameters())}
     return Victim(module=module, num_classes=num_classes, labels=labels, size_px=size_px, identity=identity)
 

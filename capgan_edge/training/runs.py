@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save as bytes_from_tensors
-
 from capgan_edge.errors import CapganError, CheckpointError, ConfigError
-from capgan_edge.files import sha256_of_bytes, write_json
+from capgan_edge.files import write_json
 from capgan_edge.models.own_victim import encoding_of, own_identity, own_victim
 from capgan_edge.models.presets import config_kind, purifier_from
 from capgan_edge.models.purifier import Purifier
 from capgan_edge.models.victim import SimpleResNet
+from capgan_edge.models.weights import weights_sha256
 from capgan_edge.training.checkpoint import Checkpoint, Kind, load_checkpoint, load_into, read_pointer
 from capgan_edge.training.stored import check_fits, checked_count, settings_from
 
@@ -71,8 +70,7 @@ def run_summary(run_path: Path) -> dict[str, Any]:
 
 def victim_state(victim: SimpleResNet) -> dict[str, Any]:
     """Return what a checkpoint stores of a victim beside its tensors: its shape, and the SHA-256 of its weights."""
-    weights = {name: tensor.cpu().contiguous().clone() for name, tensor in victim.state_dict().items()}
-    return own_identity(victim) | {"sha256": sha256_of_bytes(bytes_from_tensors(weights))}
+    return own_identity(victim) | {"sha256": weights_sha256(victim)}
 
 
 def check_same_victim(stored: Any, given: Mapping[str, Any], run_path: Path) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capgan_edge.errors import ConfigError
-from capgan_edge.files import sha256_of_bytes
 from capgan_edge.runtime.bundle import Bundle, write_bundle
 from capgan_edge.runtime.manifest import (
     ArtifactRecord,
@@ -123,16 +122,14 @@ def chosen_frames(frames: ImageSet, config: ParityConfig) -> ImageSet:
 
 def purifier_identity(purifier: Purifier, name: str, size_px: tuple[int, int]) -> PurifierIdentity:
     """Describe a purifier; the hash is of its weights alone as safetensors, whichever file they came in."""
-    from safetensors.torch import save
-
     from capgan_edge.models.cost import cost_of
     from capgan_edge.models.presets import PRESETS
+    from capgan_edge.models.weights import weights_sha256
 
     config = purifier.config
     cost = cost_of(purifier, height_px=size_px[0], width_px=size_px[1])
-    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in purifier.state_dict().items()}
     preset = next((known for known, held in PRESETS.items() if held == config), "custom")
-    return PurifierIdentity(name=name, preset=preset, sha256=sha256_of_bytes(save(weights)), config=asdict(config),
+    return PurifierIdentity(name=name, preset=preset, sha256=weights_sha256(purifier), config=asdict(config),
                             macs=cost.macs, parameters=cost.parameters)  # fmt: skip
 
 

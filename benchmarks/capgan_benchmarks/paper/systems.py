@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from capgan_benchmarks.threats.defended import Defended, unchanged
 from capgan_edge.files import sha256_of_bytes
+from capgan_edge.models.weights import weights_sha256
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,13 +66,6 @@ def preprocessed_system(name: str, preprocess: Model, settings: Mapping[str, obj
     defended = Defended(name=name, purify=preprocess, classify=classifier.model)
     return System(name=name, defended=defended, settings=settings,
                   sha256=_joined(name, str(sorted(settings.items())), classifier.sha256))  # fmt: skip
-
-
-def weights_sha256(module: nn.Module) -> str:
-    """Return the hash of a module's weights, as safetensors holds them."""
-    from safetensors.torch import save
-
-    return sha256_of_bytes(save({key: each.detach().cpu().contiguous() for key, each in module.state_dict().items()}))
 
 
 def _joined(*parts: str) -> str:

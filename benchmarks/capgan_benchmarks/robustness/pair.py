@@ -11,9 +11,10 @@ from capgan_benchmarks.robustness.systems import System, pair_system, victim_sys
 from capgan_benchmarks.threats.defended import Defended
 from capgan_edge.errors import ConfigError
 from capgan_edge.files import sha256_of_bytes
+from capgan_edge.models.weights import weights_sha256
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from capgan_edge.attacks.base import Model
     from capgan_edge.models.victim import SimpleResNet
@@ -92,9 +93,9 @@ def find_surrogate(path: Path | None, source: Source | None) -> Surrogate | None
             f"expected a surrogate for the {len(source.labels)} classes of {source.name}, got one for "
             f"{model.num_classes}; train one on the same data: capgan-edge train victim --seed 1"
         )
-    sha256 = _weights_sha256(model)
+    sha256 = weights_sha256(model)
     own = source.victim.module
-    if own is not None and sha256 == _weights_sha256(own):
+    if own is not None and sha256 == weights_sha256(own):
         raise ConfigError(
             f"expected a surrogate of other weights than {source.name}'s classifier, got that classifier; train one "
             "from another seed: capgan-edge train victim --seed 1"
@@ -102,12 +103,6 @@ def find_surrogate(path: Path | None, source: Source | None) -> Surrogate | None
     from capgan_export.fused import inference_victim
 
     return Surrogate(model=inference_victim(model), sha256=sha256)
-
-
-def _weights_sha256(module: nn.Module) -> str:
-    from safetensors.torch import save
-
-    return sha256_of_bytes(save({key: each.detach().cpu().contiguous() for key, each in module.state_dict().items()}))
 
 
 def _classify(victim: Victim) -> Model:
