@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 import onnx
 import pytest
+import torch
 from rich.console import Console
 from tiny_signs import Run
 
@@ -31,6 +32,7 @@ from capgan_calibration.ranges import RangeConfig, measure_ranges
 from capgan_edge.cli import GROUP, main
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.models.cost import cost_of
+from capgan_edge.models.presets import preset, purifier_from
 from capgan_edge.runtime import engine_opening
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.openvino import is_installed
@@ -175,8 +177,8 @@ def test_victim_and_purified_are_always_both_there_in_every_runtime(subject: Sub
         assert {each.name for each in prices} == {f"purified, model.fp32.onnx, {runtime}" for runtime in runtimes}
     assert record.not_run == ()
     notes = {row.name: row.note for row in record.rows}
-    assert "random weights" in str(notes["hgd"])
-    assert "random weights" in str(notes["ape-gan"])
+    for name, shape in (("hgd", "hgd-paper"), ("ape-gan", "ape-gan")):
+        assert f"the preset {shape}, its architecture with random weights" in str(notes[name])
     stream = io.StringIO()
     print_record(record, Console(file=stream, width=200), earlier=record)
     said = stream.getvalue()
@@ -202,6 +204,22 @@ def test_a_peer_of_the_same_pair_gives_the_same_logits(name: str, subject: Subje
     wanted = OrtRunner(subject.graphs[0].model_bytes)(noise).logits_NK
     assert np.allclose(peer.call(noise), wanted, atol=1e-4)
     assert peer.engine.total_s > 0
+
+
+@pytest.mark.parametrize(("name", "shape"), [("hgd", "hgd-paper"), ("ape-gan", "ape-gan")])
+def test_another_purifier_is_the_network_that_its_preset_trains(
+    name: str, shape: str, subject: Subject, source: Source, noise: Any
+) -> None:
+    state = torch.random.get_rng_state()
+    peer = make_peer(name, graph=subject.graphs[0], source=source, threads=1)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(0)
+    purifier, victim = purifier_from(preset(shape)).eval(), source.victim.torch_module().eval()
+    x_NCHW = torch.from_numpy(noise).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        logits_NK, bare_NK = victim(purifier(x_NCHW)), victim(x_NCHW)
+    torch.testing.assert_close(torch.from_numpy(peer.call(noise)), logits_NK, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(logits_NK, bare_NK, atol=1e-3) == (name == "hgd"), "HGD's residual starts at zero"
 
 
 def test_the_bare_classifier_in_torch_is_what_the_fused_graph_says_of_it(

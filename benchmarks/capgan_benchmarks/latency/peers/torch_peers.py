@@ -63,17 +63,13 @@ def compiled(source: Source) -> Contestant:
 
 
 def hgd(source: Source) -> Contestant:
-    """Return HGD's denoiser before the same classifier."""
-    from capgan_benchmarks.latency.peers.networks import HgdDenoiser
-
-    return _with_network("hgd", HgdDenoiser, source, multiple_px=16)
+    """Return HGD's denoiser at its paper's widths before the same classifier."""
+    return _with_preset("hgd", "hgd-paper", source)
 
 
 def ape_gan(source: Source) -> Contestant:
     """Return APE-GAN's generator before the same classifier."""
-    from capgan_benchmarks.latency.peers.networks import ApeGanGenerator
-
-    return _with_network("ape-gan", ApeGanGenerator, source, multiple_px=4)
+    return _with_preset("ape-gan", "ape-gan", source)
 
 
 def art(name: str, source: Source) -> Contestant:
@@ -107,19 +103,18 @@ def art(name: str, source: Source) -> Contestant:
                       call=call, engine=engine, note=note)  # fmt: skip
 
 
-def _with_network(name: str, make: Callable[[], nn.Module], source: Source, *, multiple_px: int) -> Contestant:
+def _with_preset(name: str, preset_name: str, source: Source) -> Contestant:
+    """Return the untrained network of a preset, which takes every size that the pair's own purifier does."""
     import torch
 
-    if any(size % multiple_px for size in source.size_px):
-        height, width = source.size_px
-        raise ConfigError(
-            f"{name} takes images whose sides are multiples of {multiple_px} px, got {height}x{width}; leave it out"
-        )
+    from capgan_edge.models.presets import preset, purifier_from
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = make().eval().requires_grad_(False)
+        network = purifier_from(preset(preset_name)).eval().requires_grad_(False)
     victim = source.victim.torch_module().eval()
-    return _in_torch(name, lambda x_NCHW: victim(network(x_NCHW)), runtime="torch-eager", note=UNTRAINED)
+    return _in_torch(name, lambda x_NCHW: victim(network(x_NCHW)), runtime="torch-eager",
+                     note=f"the preset {preset_name}, {UNTRAINED}")  # fmt: skip
 
 
 def _in_torch(name: str, forward: Callable[[Tensor], Tensor], *, runtime: str, note: str | None = None) -> Contestant:
