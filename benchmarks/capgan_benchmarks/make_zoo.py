@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import csv
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision
+from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision, timestamp
 from capgan_benchmarks.script import run_script
 from capgan_edge.errors import ConfigError
 from capgan_edge.files import make_folder, sha256_of_bytes, write_atomic, write_json
@@ -199,7 +198,7 @@ def measured(pair: Pair, test: Any, *, num_images: int | None, num_end_to_end: i
         low, high = figure["interval_95"]
         typer.echo(f"{figure['value']:6.2f} % [{low:.2f}, {high:.2f}]  n={figure['n']}  {figure['name']}")
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": timestamp(),
         "pair": pair.name,
         "code": revision(),
         "environment": asdict(environment),

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
 from capgan_benchmarks.attacked_sets import AttackedSet, Chain, attacked_set, batched, clean_set
-from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision
+from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision, timestamp
 from capgan_benchmarks.script import run_script
 from capgan_benchmarks.statistics import wilson_interval_percent
 from capgan_edge.data.images import ImageSet
@@ -49,7 +48,7 @@ def main(
         raise ConfigError(f"expected a pair with a surrogate, got {name}; package one by make_surrogate")
     test = data.load(pair.data, "test").take(num_images, seed=seed)
     record = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": timestamp(),
         "pair": name,
         "weights_sha256": pair.card["weights_sha256"],
         "code": revision(),

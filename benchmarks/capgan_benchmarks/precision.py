@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision
+from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision, timestamp
 from capgan_benchmarks.script import run_script
 from capgan_calibration.ranges import Method
 
@@ -53,7 +52,7 @@ def main(
         rows.append(scored(variant, sets, reference))
         _say(rows[-1])
     record = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": timestamp(),
         "pair": name,
         "weights_sha256": pair.card["weights_sha256"],
         "data": f"{pair.data}/test",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -17,6 +18,27 @@ def record_name(theme: str, record: dict[str, Any]) -> str:
     environment = record["environment"]
     hardware = re.sub(r"[^a-z0-9]+", "-", f"{environment['cpu']} {environment['num_cpus']}".lower()).strip("-")
     return f"{theme}_{hardware}_{record['date'][:10]}.json"
+
+
+def record_head(kind: str, *, command: str, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first fields of a record that is made now, in the order in which all such records have them."""
+    return {"schema_version": 1, "kind": kind, **made_now(command=command, environment=environment)}
+
+
+def made_now(*, command: str, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return when, by which code, where and how the running command was called."""
+    return {
+        "date": timestamp(),
+        "code": revision(),
+        "environment": dict(environment),
+        "command": command,
+        "arguments": recorded_arguments(),
+    }
+
+
+def timestamp() -> str:
+    """Return the time in UTC to the second, ISO 8601."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def revision() -> str:

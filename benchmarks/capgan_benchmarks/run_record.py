@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from capgan_benchmarks.records import ROOT, record_name
+from capgan_benchmarks.records import ROOT, record_name, timestamp
 from capgan_benchmarks.script import run_script
 from capgan_edge.files import write_json
 
@@ -25,7 +24,7 @@ def main(
 
     state = load_checkpoint(run, "purifier").state
     record = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": timestamp(),
         "environment": asdict(read_environment(None)),
         "config": state["config"],
         "purifier": state["purifier"],

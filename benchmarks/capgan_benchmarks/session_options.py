@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -21,7 +20,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision
+from capgan_benchmarks.records import ROOT, record_head, record_name
 from capgan_benchmarks.script import run_script
 
 Call = Callable[[], Any]
@@ -118,13 +117,11 @@ def main(
             made = ratios(make(model_bytes, frames_NHWC), num_rounds=rounds, num_calls=calls)
             rows += [{"engine": engine, "batch": batch} | row for row in made]
     record: dict[str, Any] = {
-        "schema_version": 1,
-        "kind": "session-options",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "code": revision(),
-        "environment": read_conditions(threads=num_cpus(), has_gpu=False),
-        "command": "python -m capgan_benchmarks.session_options",
-        "arguments": recorded_arguments(),
+        **record_head(
+            "session-options",
+            command="python -m capgan_benchmarks.session_options",
+            environment=read_conditions(threads=num_cpus(), has_gpu=False),
+        ),
         "subject": held.manifest.purifier.name,
         "rows": rows,
     }

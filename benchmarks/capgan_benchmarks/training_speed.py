@@ -8,14 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from capgan_benchmarks.latency.conditions import read_clocks, read_conditions
 from capgan_benchmarks.latency.roof import measure_ceilings
-from capgan_benchmarks.records import recorded_arguments, revision
+from capgan_benchmarks.records import record_head
 from capgan_edge.errors import ConfigError
 from capgan_edge.hardware import num_cpus
 
@@ -70,13 +69,11 @@ def measure_training(config: TrainingSpeedConfig) -> dict[str, Any]:
     finally:
         torch.set_num_threads(before)
     return {
-        "schema_version": 1,
-        "kind": "training-speed",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "code": revision(),
-        "environment": {**conditions, "before": clocks, "after": read_clocks(has_gpu=False)},
-        "command": "capgan-edge benchmark training",
-        "arguments": recorded_arguments(),
+        **record_head(
+            "training-speed",
+            command="capgan-edge benchmark training",
+            environment={**conditions, "before": clocks, "after": read_clocks(has_gpu=False)},
+        ),
         "protocol": asdict(config) | {"threads": threads, "seed": _SEED},
         "ceilings": ceilings,
         "rows": rows,

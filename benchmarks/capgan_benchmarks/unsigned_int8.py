@@ -9,14 +9,13 @@ same values, written as OpenVINO would like them. Writes `benchmarks/results/uns
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision
+from capgan_benchmarks.records import ROOT, record_head, record_name
 from capgan_benchmarks.script import run_script
 from capgan_edge.errors import ConfigError
 
@@ -106,13 +105,8 @@ def main(
     signed = held.read_artifact("int8")
     unsigned = unsigned_twin(signed)
     record: dict[str, Any] = {
-        "schema_version": 1,
-        "kind": "unsigned-int8",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "code": revision(),
-        "environment": read_conditions(threads=num_cpus(), has_gpu=False),
-        "command": "python -m capgan_benchmarks.unsigned_int8",
-        "arguments": recorded_arguments(),
+        **record_head("unsigned-int8", command="python -m capgan_benchmarks.unsigned_int8",
+                      environment=read_conditions(threads=num_cpus(), has_gpu=False)),
         "subject": held.manifest.purifier.name,
         "artifact": ARTIFACT,
         "sha256": held.manifest.files[ARTIFACT].sha256,

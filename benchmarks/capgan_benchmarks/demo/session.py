@@ -6,7 +6,6 @@ import contextlib
 import sys
 import time
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from capgan_benchmarks.demo.rows import Choice, Row, choose, make_rows
 from capgan_benchmarks.demo.sheet import sheet_of
 from capgan_benchmarks.demo.terminal import Narrator
 from capgan_benchmarks.demo.weights import next_run_path, packaged_pair, trained_pair
+from capgan_benchmarks.records import timestamp
 from capgan_edge.errors import MissingDependencyError
 from capgan_edge.files import write_atomic, write_json
 
@@ -76,7 +76,7 @@ def run(config: DemoConfig, source: Source, out: Path, narrator: Narrator, *, st
         measured = measure(source, bundle, images, attacked, config, environment.threads, narrator)
         choice, rows = _shown(measured, source, bundle, environment.threads)
         findings = Findings(
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            created=timestamp(),
             config=config,
             environment=environment,
             origin=source.origin,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +19,7 @@ from capgan_benchmarks.endurance.faults_record import FaultsRecord, summary_of
 from capgan_benchmarks.endurance.packaged import bundle_or_packaged
 from capgan_benchmarks.endurance.results import RESULTS
 from capgan_benchmarks.latency.conditions import read_conditions
-from capgan_benchmarks.records import record_name, recorded_arguments, revision
+from capgan_benchmarks.records import made_now, record_name
 from capgan_benchmarks.script import run_script
 from capgan_edge.errors import ConfigError
 from capgan_edge.files import make_folder, write_json
@@ -78,9 +77,8 @@ def tried(
             came.append(try_out(fault, bench))
             tell(came[-1])
     return FaultsRecord(
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"), code=revision(),
-        environment=read_conditions(threads=running.threads or num_cpus(), has_gpu=bench.has_gpu),
-        command="python -m capgan_benchmarks.endurance.faults", arguments=tuple(recorded_arguments()),
+        **made_now(command="python -m capgan_benchmarks.endurance.faults",
+                   environment=read_conditions(threads=running.threads or num_cpus(), has_gpu=bench.has_gpu)),
         bundle=bench.identity, seed=seed, settings=running.settings, n=len(came), faults=tuple(came),
     )  # fmt: skip
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from capgan_benchmarks.endurance.fault import Tried
-from capgan_edge.runtime.fields import Count, Date, Listed, Name, Record
+from capgan_benchmarks.headed_record import HeadedRecord
+from capgan_edge.runtime.fields import Count, Listed
 
 
-class FaultsRecord(Record):
+class FaultsRecord(HeadedRecord):
     """All of it."""
 
-    schema_version: Literal[1] = 1
     kind: Literal["faults"] = "faults"
-    date: Date
-    code: Name
-    environment: dict[str, Any]
-    command: Name
-    arguments: Listed[str]
     bundle: dict[str, str]
     """What was run: artifact, hash, precision, backend."""
     seed: int

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from capgan_benchmarks.endurance.faults_record import FaultsRecord
 from capgan_benchmarks.endurance.soak_record import SoakRecord
+from capgan_benchmarks.headed_record import read_checked
 from capgan_benchmarks.records import ROOT
 from capgan_edge.errors import DataError
 
@@ -26,10 +27,9 @@ def newest_soak(folder: Path = RESULTS) -> tuple[SoakRecord, Path]:
 
 
 def _newest(folder: Path, theme: str, kind: type[R]) -> tuple[R, Path]:
-    found = [(kind.model_validate_json(path.read_bytes()), path) for path in folder.glob(f"{theme}_*.json")]
+    command = f"python -m capgan_benchmarks.endurance.{theme}"
+    found = [(read_checked(path, kind, what=f"a record of {command}", remedy="make it anew"), path)
+             for path in folder.glob(f"{theme}_*.json")]  # fmt: skip
     if not found:
-        raise DataError(
-            f"expected a record {theme}_*.json in {folder}, got none; make one with "
-            f"python -m capgan_benchmarks.endurance.{theme}"
-        )
+        raise DataError(f"expected a record {theme}_*.json in {folder}, got none; make one with {command}")
     return max(found, key=lambda each: each[0].date)

@@ -6,7 +6,6 @@ Memory must not grow (a fitted slope inside noise), and no answer may be lost or
 from __future__ import annotations
 
 import tempfile
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +20,7 @@ from capgan_benchmarks.endurance.server_soak import soak_server
 from capgan_benchmarks.endurance.soak_figure import figure_of
 from capgan_benchmarks.endurance.soak_record import SoakRecord
 from capgan_benchmarks.latency.conditions import read_clocks, read_conditions
-from capgan_benchmarks.records import record_name, recorded_arguments, revision
+from capgan_benchmarks.records import made_now, record_name
 from capgan_benchmarks.script import run_script
 from capgan_edge.errors import ConfigError
 from capgan_edge.files import make_folder, write_atomic, write_json
@@ -69,10 +68,9 @@ def soaked(bundle: Path, running: Running, *, loop_s: float, server_s: float, se
         server = soak_server(bench, server_s, _sample_s(server_s)) if server_s else None
     has_gpu = bench.has_gpu
     return SoakRecord(
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"), code=revision(),
-        environment=read_conditions(threads=running.threads or num_cpus(), has_gpu=has_gpu),
+        **made_now(command="python -m capgan_benchmarks.endurance.soak",
+                   environment=read_conditions(threads=running.threads or num_cpus(), has_gpu=has_gpu)),
         state_before=before, state_after=read_clocks(has_gpu=has_gpu),
-        command="python -m capgan_benchmarks.endurance.soak", arguments=tuple(recorded_arguments()),
         bundle=bench.identity, seed=seed, settings=running.settings, camera=camera, server=server,
     )  # fmt: skip
 

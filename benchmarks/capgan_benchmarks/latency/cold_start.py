@@ -7,22 +7,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat
 
+from capgan_benchmarks.headed_record import HeadedRecord
 from capgan_benchmarks.latency.conditions import read_clocks, read_conditions
 from capgan_benchmarks.latency.record import NotRun
-from capgan_benchmarks.records import record_name, recorded_arguments, revision
+from capgan_benchmarks.records import made_now, record_name
 from capgan_benchmarks.statistics import percentile
 from capgan_edge.errors import CapganError, ConfigError
 from capgan_edge.files import make_folder, write_json
 from capgan_edge.hardware import num_cpus
 from capgan_edge.runtime.bundle import Bundle
-from capgan_edge.runtime.fields import Date, Listed, Name, Record
+from capgan_edge.runtime.fields import Listed, Name, Record
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,16 +66,10 @@ class ColdRow(Record):
     stages_p50_s: dict[str, Seconds]
 
 
-class ColdRecord(Record):
+class ColdRecord(HeadedRecord):
     """All backends."""
 
-    schema_version: Literal[1] = 1
     kind: Literal["cold-start"] = "cold-start"
-    date: Date
-    code: Name
-    environment: dict[str, Any]
-    command: Name
-    arguments: Listed[str]
     subject: Name
     rows: Listed[ColdRow]
     not_run: Listed[NotRun] = ()
@@ -106,9 +100,8 @@ def measure_cold_starts(bundle_path: Path, *, backends: Sequence[str], precision
         for name, runs in held.items():
             runs.append(start_once(bundle.path, name, precision))
     return ColdRecord(
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"), code=revision(),
-        environment={**conditions, "before": before, "after": read_clocks(has_gpu=False)},
-        command="capgan-edge benchmark cold-start", arguments=tuple(recorded_arguments()),
+        **made_now(command="capgan-edge benchmark cold-start",
+                   environment={**conditions, "before": before, "after": read_clocks(has_gpu=False)}),
         subject=bundle.manifest.purifier.name, rows=tuple(_row(name, runs) for name, runs in held.items()),
         not_run=tuple(not_run),
     )  # fmt: skip

@@ -6,17 +6,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
+from capgan_benchmarks.headed_record import HeadedRecord, read_checked
 from capgan_benchmarks.latency.cold_start import ColdRecord
 from capgan_benchmarks.latency.profiling import ProfileRecord
 from capgan_benchmarks.latency.record import LatencyRecord, read_record
 from capgan_benchmarks.records import ROOT
-from capgan_edge.errors import DataError
-from capgan_edge.runtime.sidecar import first_problem
 
+R = TypeVar("R", bound=HeadedRecord)
 RESULTS = ROOT / "benchmarks" / "results"
 SUBJECT = "cifar10-nano"
 """The pair that the goals are of."""
@@ -56,11 +54,6 @@ def newest_speed_records(folder: Path = RESULTS, *, subject: str = SUBJECT) -> S
     )
 
 
-def _read_all(kind: Any, folder: Path, pattern: str) -> Iterator[Any]:
+def _read_all(kind: type[R], folder: Path, pattern: str) -> Iterator[R]:
     for path in folder.glob(pattern):
-        try:
-            yield kind.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise DataError(
-                f"{path}: expected a {kind.__name__}, but: {first_problem(error)}; measure it anew"
-            ) from error
+        yield read_checked(path, kind, what=f"a {kind.__name__}", remedy="measure it anew")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
+from capgan_benchmarks.headed_record import HeadedRecord
 from capgan_benchmarks.latency.conditions import read_conditions
 from capgan_benchmarks.latency.frames import draw_frames
 from capgan_benchmarks.latency.operators import Operator, profile_operators
@@ -16,11 +16,11 @@ from capgan_benchmarks.latency.protocol import Positive
 from capgan_benchmarks.latency.sample import Ms
 from capgan_benchmarks.latency.subject import find_subject
 from capgan_benchmarks.latency.victim_graph import deployed
-from capgan_benchmarks.records import record_name, recorded_arguments, revision
+from capgan_benchmarks.records import made_now, record_name
 from capgan_edge.errors import ConfigError
 from capgan_edge.files import make_folder, write_json
 from capgan_edge.hardware import num_cpus
-from capgan_edge.runtime.fields import Count, Date, Listed, Name, Record
+from capgan_edge.runtime.fields import Count, Listed, Name, Record
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,16 +41,10 @@ class Part(Record):
     macs_percent: Percent
 
 
-class ProfileRecord(Record):
+class ProfileRecord(HeadedRecord):
     """One artifact in one runtime. Measuring each operator costs time itself: shares are said, latency is not."""
 
-    schema_version: Literal[1] = 1
     kind: Literal["profile"] = "profile"
-    date: Date
-    code: Name
-    environment: dict[str, Any]
-    command: Name
-    arguments: Listed[str]
     subject: Name
     artifact: Name
     runtime: Literal["ort", "openvino"]
@@ -95,11 +89,9 @@ def profile(
                                   num_queries=num_queries)  # fmt: skip
     layers = parts_of(operators, "name")[:_NUM_LAYERS]
     return ProfileRecord(
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"), code=revision(),
-        environment=read_conditions(threads=used, has_gpu=False), command="capgan-edge benchmark profile",
-        arguments=tuple(recorded_arguments()), subject=subject.name, artifact=artifact, runtime=runtime, batch=batch,
-        threads=used, num_queries=num_queries, total_ms=sum(each.ms for each in operators),
-        kinds=parts_of(operators, "kind"), layers=layers,
+        **made_now(command="capgan-edge benchmark profile", environment=read_conditions(threads=used, has_gpu=False)),
+        subject=subject.name, artifact=artifact, runtime=runtime, batch=batch, threads=used, num_queries=num_queries,
+        total_ms=sum(each.ms for each in operators), kinds=parts_of(operators, "kind"), layers=layers,
     )  # fmt: skip
 
 

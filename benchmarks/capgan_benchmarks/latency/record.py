@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat
 
+from capgan_benchmarks.headed_record import HeadedRecord, read_checked
 from capgan_benchmarks.latency.protocol import Positive, Protocol
 from capgan_benchmarks.latency.sample import Ms, Summary
-from capgan_edge.errors import ConfigError, DataError
+from capgan_edge.errors import ConfigError
 from capgan_edge.files import write_json
-from capgan_edge.runtime.fields import Count, Date, Listed, Name, Record, Sha256
-from capgan_edge.runtime.sidecar import first_problem
-
-MAX_RECORD_BYTES = 64 << 20
+from capgan_edge.runtime.fields import Count, Listed, Name, Record, Sha256
 
 
 class Row(Record):
@@ -93,16 +91,10 @@ class NotRun(Record):
     why: Name
 
 
-class LatencyRecord(Record):
+class LatencyRecord(HeadedRecord):
     """All of it."""
 
-    schema_version: Literal[1] = 1
     kind: Literal["latency"] = "latency"
-    date: Date
-    code: Name
-    environment: dict[str, Any]
-    command: Name
-    arguments: Listed[str]
     subject: Name
     protocol: Protocol
     rows: Listed[Row]
@@ -123,16 +115,7 @@ def read_record(path: Path) -> LatencyRecord:
     Raises:
         DataError: it cannot be read, or is no such record.
     """
-    try:
-        data = path.read_bytes()
-        if len(data) > MAX_RECORD_BYTES:
-            raise ValueError(f"larger than {MAX_RECORD_BYTES >> 20} MiB")
-        return LatencyRecord.model_validate_json(data)
-    except (OSError, ValueError) as error:
-        problem = first_problem(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
-        raise DataError(
-            f"{path}: expected a record of capgan-edge benchmark latency, but: {problem}; pass its JSON file"
-        ) from error
+    return read_checked(path, LatencyRecord, what="a record of capgan-edge benchmark latency")
 
 
 def refuse_other_protocol(held: LatencyRecord, other: LatencyRecord) -> None:

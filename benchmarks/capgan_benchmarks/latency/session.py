@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ from capgan_benchmarks.latency.roof import higher, measure_ceilings, share_of_ro
 from capgan_benchmarks.latency.rounds import time_in_rounds
 from capgan_benchmarks.latency.subject import Subject, find_subject
 from capgan_benchmarks.latency.victim_graph import deployed, victim_alone
-from capgan_benchmarks.records import record_name, recorded_arguments, revision
+from capgan_benchmarks.records import made_now, record_name
 from capgan_edge.files import make_folder
 from capgan_edge.hardware import num_cpus
 
@@ -88,9 +87,8 @@ def measure(
         has_gpu = any(each.runtime in _GPU_RUNTIMES for each in held.contestants)
         conditions = read_conditions(threads=threads, has_gpu=has_gpu)
         record = LatencyRecord(
-            date=datetime.now(timezone.utc).isoformat(timespec="seconds"), code=revision(), environment=conditions,
-            command="capgan-edge benchmark latency", arguments=tuple(recorded_arguments()), subject=subject.name,
-            protocol=protocol, rows=(), ratios=(), not_run=tuple(held.not_run),
+            **made_now(command="capgan-edge benchmark latency", environment=conditions),
+            subject=subject.name, protocol=protocol, rows=(), ratios=(), not_run=tuple(held.not_run),
         )  # fmt: skip
         if earlier is not None:
             refuse_other_protocol(record, earlier)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from capgan_benchmarks.paper.cells import Cell
 from capgan_benchmarks.paper.plan import FIGURE_5, PaperConfig, skipped_of
 from capgan_benchmarks.paper.printed import printed_percent
-from capgan_benchmarks.records import recorded_arguments, revision
+from capgan_benchmarks.records import made_now
 
 if TYPE_CHECKING:
     from capgan_benchmarks.paper.systems import System
@@ -49,11 +48,7 @@ def table_record(
         "schema_version": 1,
         "kind": "paper-table",
         "table": table,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "code": revision(),
-        "environment": asdict(read_environment(config.threads)),
-        "command": COMMAND,
-        "arguments": recorded_arguments(),
+        **made_now(command=COMMAND, environment=asdict(read_environment(config.threads))),
         "scale": config.scale,
         "epochs": config.epochs,
         "victim": victims.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capgan_benchmarks.demo.environment import read_environment
-from capgan_benchmarks.records import recorded_arguments, revision
+from capgan_benchmarks.records import made_now
 from capgan_benchmarks.robustness.config import RobustnessConfig
 from capgan_benchmarks.robustness.paired import flips_between
 from capgan_benchmarks.robustness.record import (
@@ -138,11 +137,7 @@ def record_of(
     cells = tuple(each.cell for each in assembled)
     ran = {cell.scenario for cell in cells}
     return RobustnessRecord(
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        code=revision(),
-        environment=asdict(read_environment(config.threads)),
-        command=COMMAND,
-        arguments=tuple(recorded_arguments()),
+        **made_now(command=COMMAND, environment=asdict(read_environment(config.threads))),
         subject=subject.name,
         tier=config.tier,
         seed=config.seed,

@@ -11,7 +11,6 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, ValidationError
 
 import capgan_edge
+from capgan_benchmarks.records import timestamp
 from capgan_benchmarks.robustness.npz import BROKEN, member
 from capgan_benchmarks.robustness.record import DataIdentity, Rounding
 from capgan_benchmarks.threats.catalogue import THREATS
@@ -115,7 +115,7 @@ def write_set(path: Path, crafted: CraftedSet, images: ImageSet, facts: SetFacts
     arrays = {name: held[name] if name in held else np.ascontiguousarray(getattr(crafted, name), kind)
               for name, kind in _ARRAYS.items()}  # fmt: skip
     manifest = SetManifest(
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"), tools=_tools(), subject=facts.subject,
+        date=timestamp(), tools=_tools(), subject=facts.subject,
         systems=dict(facts.systems), scenario=crafted.scenario, gradient_by=crafted.knowledge, attack=crafted.name,
         settings=crafted.settings, epsilon=facts.epsilon, seed=facts.seed, batch=facts.batch, data=facts.data, n=n,
         rounding=Rounding(**asdict(crafted.rounding)), num_lost_queries=crafted.num_lost_queries,

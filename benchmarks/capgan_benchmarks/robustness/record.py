@@ -13,15 +13,14 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, FiniteFloat, StringConstraints, ValidationError
+from pydantic import Field, FiniteFloat, StringConstraints
 
+from capgan_benchmarks.headed_record import HeadedRecord, read_checked
 from capgan_edge.errors import DataError
 from capgan_edge.files import write_json
-from capgan_edge.runtime.fields import Count, Date, Listed, Name, Record, Sha256
-from capgan_edge.runtime.sidecar import first_problem
+from capgan_edge.runtime.fields import Count, Listed, Name, Record, Sha256
 
 RECORD_SCHEMA = 1
-MAX_RECORD_BYTES = 64 << 20
 CLEAN = "clean"
 """Stands for the scenario of images that nobody attacked."""
 REPLAYED = "replayed"
@@ -233,16 +232,10 @@ class ThreatWords(Record):
     knows: Name
 
 
-class RobustnessRecord(Record):
+class RobustnessRecord(HeadedRecord):
     """All of it."""
 
-    schema_version: Literal[1] = 1
     kind: Literal["robustness"] = "robustness"
-    date: Date
-    code: Name
-    environment: dict[str, Any]
-    command: Name
-    arguments: Listed[str]
     subject: Name
     """A bundle's, run's or packaged pair's name."""
     tier: Name
@@ -294,16 +287,7 @@ def read_record(path: Path) -> RobustnessRecord:
     Raises:
         DataError: it cannot be read, is no such record, or contradicts itself.
     """
-    try:
-        data = path.read_bytes()
-        if len(data) > MAX_RECORD_BYTES:
-            raise ValueError(f"larger than {MAX_RECORD_BYTES >> 20} MiB")
-        record = RobustnessRecord.model_validate_json(data)
-    except (OSError, ValueError) as error:
-        problem = first_problem(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
-        raise DataError(
-            f"{path}: expected a record of capgan-edge benchmark robustness, but: {problem}; pass its JSON file"
-        ) from error
+    record = read_checked(path, RobustnessRecord, what="a record of capgan-edge benchmark robustness")
     for score in (score for cell in record.cells for score in cell.scores):
         unpacked(score)
     return record
