@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from capgan_edge.errors import ArtifactError
+import numpy as np
+from numpy.typing import NDArray
+
+from capgan_edge.errors import ArtifactError, InputError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +32,15 @@ class GraphContract:
     """Height and width of a frame."""
     num_classes: int
     output_names: tuple[str, ...]
+
+    def refuse_other_frames(self, frames_NHWC: NDArray[np.uint8], *, taker: str = "this graph") -> None:
+        """Raise InputError unless these are uint8 frames of the graph's size; `taker` is what the error calls it."""
+        height, width = self.size_px
+        if frames_NHWC.dtype != np.uint8 or frames_NHWC.shape[1:] != (height, width, 3):
+            raise InputError(
+                f"{taker} takes uint8 frames [N, {height}, {width}, 3], got {frames_NHWC.dtype} "
+                f"{list(frames_NHWC.shape)}; give them to Classifier, which resizes"
+            )
 
 
 def check_contract(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> GraphContract:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capgan_edge.errors import ArtifactError, CapganError, ConfigError, InputError, MissingDependencyError
+from capgan_edge.errors import ArtifactError, CapganError, ConfigError, MissingDependencyError
 from capgan_edge.hardware import sums_int8_exactly
 from capgan_edge.runtime.contract import Tensor, check_contract
-from capgan_edge.runtime.runner import Outputs
+from capgan_edge.runtime.runner import Outputs, failed_call, outputs_from
 from capgan_edge.runtime.self_contained import refuse_outside_weights
 
 ARITHMETICS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
@@ -94,27 +94,13 @@ class OpenVinoRunner:
         self._compiled: dict[int | None, _Compiled] = {1: self._compile(1)}
 
     def __call__(self, frames_NHWC: NDArray[np.uint8]) -> Outputs:
-        height, width = self.contract.size_px
-        if frames_NHWC.dtype != np.uint8 or frames_NHWC.shape[1:] != (height, width, 3):
-            raise InputError(
-                f"this graph takes uint8 frames [N, {height}, {width}, 3], got {frames_NHWC.dtype} "
-                f"{list(frames_NHWC.shape)}; give them to Classifier, which resizes"
-            )
+        self.contract.refuse_other_frames(frames_NHWC)
         held = self._compiled_for(len(frames_NHWC))
         try:
             arrays = held.run(np.ascontiguousarray(frames_NHWC))
         except RuntimeError as error:
-            raise ArtifactError(
-                f"expected the graph to run on {len(frames_NHWC)} frames, but: {_first_line(error)}; "
-                "give fewer frames at once if memory is short, else export the bundle again"
-            ) from error
-        named: dict[str, Any] = dict(zip(self.contract.output_names, arrays, strict=True))
-        return Outputs(
-            logits_NK=named["logits"],
-            suspicion_N=named["suspicion"],
-            purified_NHWC=named.get("purified"),
-            raw_logits_NK=named.get("raw_logits"),
-        )
+            raise failed_call(len(frames_NHWC), _first_line(error)) from error
+        return outputs_from(dict(zip(self.contract.output_names, arrays, strict=True)))
 
     def property_of(self, name: str, *, batch: int | None = 1) -> Any:
         """Return what OpenVINO says of the model that it compiled for a batch size, e.g. `INFERENCE_NUM_THREADS`."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capgan_edge.errors import ArtifactError, CapganError, ConfigError, InputError, MissingDependencyError
+from capgan_edge.errors import ArtifactError, CapganError, ConfigError, MissingDependencyError
 from capgan_edge.runtime.contract import Tensor, check_contract
-from capgan_edge.runtime.runner import Outputs
+from capgan_edge.runtime.runner import Outputs, failed_call, outputs_from
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -55,26 +55,12 @@ class OrtRunner:
         session = self._session
         if session is None:
             raise CapganError("expected an open runner, got one that was closed; load the bundle again")
-        height, width = self.contract.size_px
-        if frames_NHWC.dtype != np.uint8 or frames_NHWC.shape[1:] != (height, width, 3):
-            raise InputError(
-                f"this graph takes uint8 frames [N, {height}, {width}, 3], got {frames_NHWC.dtype} "
-                f"{list(frames_NHWC.shape)}; give them to Classifier, which resizes"
-            )
+        self.contract.refuse_other_frames(frames_NHWC)
         try:
             arrays = session.run(self.contract.output_names, {"frames": frames_NHWC})
         except Exception as error:  # ONNX Runtime's errors share no base class
-            raise ArtifactError(
-                f"expected the graph to run on {len(frames_NHWC)} frames, but: {_first_line(error)}; "
-                "give fewer frames at once if memory is short, else export the bundle again"
-            ) from error
-        held: dict[str, Any] = dict(zip(self.contract.output_names, arrays, strict=True))
-        return Outputs(
-            logits_NK=held["logits"],
-            suspicion_N=held["suspicion"],
-            purified_NHWC=held.get("purified"),
-            raw_logits_NK=held.get("raw_logits"),
-        )
+            raise failed_call(len(frames_NHWC), _first_line(error)) from error
+        return outputs_from(dict(zip(self.contract.output_names, arrays, strict=True)))
 
     def close(self) -> None:
         """Free the session; calls already running finish."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from capgan_edge.errors import ArtifactError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +24,24 @@ class Outputs:
     purified_NHWC: NDArray[np.uint8] | None = None
     raw_logits_NK: NDArray[np.float32] | None = None
     """The victim's logits on the frames as they came, for comparison."""
+
+
+def outputs_from(arrays: Mapping[str, Any]) -> Outputs:
+    """Return the arrays that an engine gave, by the graph's own names for them."""
+    return Outputs(
+        logits_NK=arrays["logits"],
+        suspicion_N=arrays["suspicion"],
+        purified_NHWC=arrays.get("purified"),
+        raw_logits_NK=arrays.get("raw_logits"),
+    )
+
+
+def failed_call(num_frames: int, reason: str) -> ArtifactError:
+    """Return the error of an engine that loaded a graph and does not run it."""
+    return ArtifactError(
+        f"expected the graph to run on {num_frames} frames, but: {reason}; "
+        "give fewer frames at once if memory is short, else export the bundle again"
+    )
 
 
 class Runner(Protocol):

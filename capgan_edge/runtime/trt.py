@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from capgan_edge.errors import ArtifactError, CapganError, InputError
 from capgan_edge.runtime.contract import check_contract
 from capgan_edge.runtime.device_memory import CapturedGraph, CaptureRefusedError, Device
-from capgan_edge.runtime.runner import Outputs
+from capgan_edge.runtime.runner import Outputs, outputs_from
 from capgan_edge.runtime.trt_engine import Engine
 
 
@@ -91,12 +91,7 @@ class TrtRunner:
                     self._device.synchronise(self._stream)
                 self._forget_batch()  # what the context was in the middle of is not known
                 raise
-        return Outputs(
-            logits_NK=held["logits"],
-            suspicion_N=held["suspicion"],
-            purified_NHWC=held.get("purified"),
-            raw_logits_NK=held.get("raw_logits"),
-        )
+        return outputs_from(held)
 
     def close(self) -> None:
         """Free graph, engine, stream and every buffer; twice is once."""
@@ -127,12 +122,7 @@ class TrtRunner:
     def _refuse_bad(self, frames_NHWC: NDArray[np.uint8]) -> None:
         if self._is_closed:
             raise CapganError("expected an open runner, got one that was closed; load the bundle again")
-        height, width = self.contract.size_px
-        if frames_NHWC.dtype != np.uint8 or frames_NHWC.shape[1:] != (height, width, 3):
-            raise InputError(
-                f"this engine takes uint8 frames [N, {height}, {width}, 3], got {frames_NHWC.dtype} "
-                f"{list(frames_NHWC.shape)}; give them to Classifier, which resizes"
-            )
+        self.contract.refuse_other_frames(frames_NHWC, taker="this engine")
         if not 1 <= len(frames_NHWC) <= self.max_batch:
             raise InputError(
                 f"this engine was built for {self.min_batch} to {self.max_batch} frames at once, got "
