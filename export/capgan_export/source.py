@@ -66,17 +66,27 @@ def find_source(spec: str | None, *, victim: str | None = None, victim_state: Pa
     )
 
 
-def _from_zoo(name: str, victim: str | None, *, why: str) -> Source:
-    from capgan_edge import zoo
-    from capgan_edge.models.victims import victim_from_module
+def packaged_source(name: str, *, origin: str) -> Source:
+    """Return a packaged pair of the zoo, whatever lies in the working directory under that name.
 
+    Raises:
+        CapganError: there is none of this name, its weights are not those of its card, or torch is not installed.
+    """
+    from capgan_edge import zoo
+
+    pair = zoo.load(name)
+    from capgan_edge.models.victims import victim_from_module  # behind it, which says in a line where torch is missing
+
+    identity = {"kind": "simple-resnet", "name": f"{name}'s simple-resnet"}
+    victim = victim_from_module(pair.victim, identity, size_px=pair.size_px, labels=pair.labels)
+    return Source(name=name, origin=origin, purifier=pair.purifier, victim=victim, labels=pair.labels,
+                  size_px=pair.size_px, data=pair.data)  # fmt: skip
+
+
+def _from_zoo(name: str, victim: str | None, *, why: str) -> Source:
     if victim is not None:
         raise ConfigError(f"expected no --victim beside the packaged pair {name}, got {victim!r}: the pair has its own")
-    pair = zoo.load(name)
-    identity = {"kind": "simple-resnet", "name": f"{name}'s simple-resnet"}
-    held = victim_from_module(pair.victim, identity, size_px=pair.size_px, labels=pair.labels)
-    return Source(name=name, origin=f"{name}{why}", purifier=pair.purifier, victim=held, labels=pair.labels,
-                  size_px=pair.size_px, data=pair.data)  # fmt: skip
+    return packaged_source(name, origin=f"{name}{why}")
 
 
 def _from_run(path: Path, victim: str | None, victim_state: Path | None, *, why: str = "") -> Source:

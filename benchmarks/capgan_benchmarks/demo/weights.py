@@ -15,22 +15,9 @@ RUNS = Path("runs")
 
 def packaged_pair(name: str) -> Source:
     """Return a packaged pair of the zoo, whatever lies in the working directory under that name."""
-    from capgan_edge import zoo
-    from capgan_edge.models.victims import victim_from_module
-    from capgan_export.source import Source
+    from capgan_export.source import packaged_source
 
-    pair = zoo.load(name)
-    identity = {"kind": "simple-resnet", "name": f"{name}'s simple-resnet"}
-    victim = victim_from_module(pair.victim, identity, size_px=pair.size_px, labels=pair.labels)
-    return Source(
-        name=name,
-        origin=f"{name}, packaged",
-        purifier=pair.purifier,
-        victim=victim,
-        labels=pair.labels,
-        size_px=pair.size_px,
-        data=pair.data,
-    )
+    return packaged_source(name, origin=f"{name}, packaged")
 
 
 def trained_pair(name: str, run_path: Path) -> Source:

@@ -19,7 +19,7 @@ from capgan_edge.errors import CapganError, ConfigError
 from capgan_edge.runtime.manifest import Manifest
 from capgan_export.gate.frames import GateSet, JudgedFrames
 from capgan_export.gate.gates import FEWEST_FRAMES, AttackSpec, Gates
-from capgan_export.source import RUNS, Source, find_source
+from capgan_export.source import RUNS, Source, find_source, packaged_source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +56,7 @@ def search_twin(manifest: Manifest) -> TwinSearch:
 
     run = RUNS / Path(manifest.purifier.name).name
     names = [name for name in zoo.names() if _is_candidate(zoo.card(name), manifest)]
-    candidates = {f"{name} of the zoo": partial(_packaged, name) for name in names}
+    candidates = {f"{name} of the zoo": partial(packaged_source, name, origin=f"{name} from the zoo") for name in names}
     if run.is_dir():
         candidates[str(run)] = partial(find_source, str(run))
     refusals = []
@@ -74,19 +74,6 @@ def search_twin(manifest: Manifest) -> TwinSearch:
 
 def _is_candidate(card: dict[str, Any], manifest: Manifest) -> bool:
     return bool(manifest.purifier.name == card["name"] or manifest.victim.sha256 == card["victim"].get("sha256"))
-
-
-def _packaged(name: str) -> Source:
-    """Return a packaged pair, also where a folder of its name (a bundle, say) is in the working directory."""
-    from capgan_edge import zoo
-
-    pair = zoo.load(name)
-    from capgan_edge.models.victims import victim_from_module
-
-    identity = {"kind": "simple-resnet", "name": f"{name}'s simple-resnet"}
-    victim = victim_from_module(pair.victim, identity, size_px=pair.size_px, labels=pair.labels)
-    return Source(name=name, origin=f"{name} from the zoo", purifier=pair.purifier, victim=victim, labels=pair.labels,
-                  size_px=pair.size_px, data=pair.data)  # fmt: skip
 
 
 def is_twin(source: Source, manifest: Manifest) -> bool:
