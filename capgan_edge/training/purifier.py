@@ -8,13 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from capgan_edge.data.images import ImageSet
-from capgan_edge.errors import TrainingError
 from capgan_edge.files import make_folder
 from capgan_edge.models.purifier import PurifierConfig
 from capgan_edge.models.victim import SimpleResNet, folded
@@ -32,6 +30,7 @@ from capgan_edge.training.checkpoint import (
 from capgan_edge.training.config import PurifierRunConfig
 from capgan_edge.training.device import average_statistics, place
 from capgan_edge.training.figures import draw_losses, draw_samples
+from capgan_edge.training.finite import stop_if_not_finite
 from capgan_edge.training.journal import Journal
 from capgan_edge.training.method import Method
 from capgan_edge.training.methods import method_from, mode_of
@@ -122,7 +121,7 @@ class PurifierRun:
             self._set_learning_rates(epoch * len(self.batches) + i)
             x_BCHW, y_B = self.fabric.to_device((x_BCHW, y_B))
             losses = {name: loss.item() for name, loss in step(self.method.pair(x_BCHW, y_B)).items()}
-            self._stop_if_not_finite(losses, epoch, i)
+            stop_if_not_finite(losses, self.run_path, epoch=epoch, step=i)
             for name, value in losses.items():
                 sums[name] += value / len(self.batches)
             seconds = time.monotonic() - started_s
@@ -133,14 +132,6 @@ class PurifierRun:
         total_steps = self.config.epochs * len(self.batches)
         for optimizer, peak_rate, _ in self.method.optimizers.values():
             set_learning_rate(optimizer, learning_rate(self.config.schedule, peak_rate, step, total_steps))
-
-    def _stop_if_not_finite(self, losses: dict[str, float], epoch: int, step: int) -> None:
-        bad = [name for name, value in losses.items() if not np.isfinite(value)]
-        if bad:
-            raise TrainingError(
-                f"expected finite losses, got {losses[bad[0]]} for {', '.join(bad)} in epoch {epoch + 1}, step {step}; "
-                f"the last good checkpoint in {self.run_path} is kept: train in a new folder at a lower rate"
-            )
 
     def _save(self, epoch: int, row: dict[str, float]) -> None:
         score = (row["clean_percent"] + min(row["pgd20_percent"], row["pgd20_half_percent"])) / 2

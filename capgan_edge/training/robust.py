@@ -9,13 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from capgan_edge.data.images import ImageSet
-from capgan_edge.errors import ConfigError, TrainingError
+from capgan_edge.errors import ConfigError
 from capgan_edge.files import make_folder
 from capgan_edge.models.presets import purifier_from
 from capgan_edge.models.purifier import Purifier, PurifierConfig
@@ -34,6 +33,7 @@ from capgan_edge.training.checkpoint import (
 )
 from capgan_edge.training.device import average_statistics, place
 from capgan_edge.training.figures import draw_losses, draw_samples
+from capgan_edge.training.finite import stop_if_not_finite
 from capgan_edge.training.journal import Journal
 from capgan_edge.training.origin import origin_state
 from capgan_edge.training.robust_attack import noise_generator
@@ -165,7 +165,7 @@ class RobustRun:
             found, is_right_B = self.steps.step(stage.name, x_BCHW, targets_BK, self.state.attack_steps, generator)
             self.average.update(self.t_ac, step)
             losses = {name: loss.item() for name, loss in found.items()}
-            self._stop_if_not_finite(losses, epoch, i)
+            stop_if_not_finite(losses, self.run_path, epoch=epoch, step=i)
             for name, value in {**losses, "attacked_percent": 100 * float(is_right_B.float().mean())}.items():
                 sums[name] += value / len(self.batches)
             seconds = time.monotonic() - started_s
@@ -185,14 +185,6 @@ class RobustRun:
         load_into(self.average.module, checkpoint.tensors, "t_ac", str(self.run_path))
         if has_optimizer:
             load_optimizer(self.steps.optimizer, checkpoint.tensors, "optimizer")
-
-    def _stop_if_not_finite(self, losses: dict[str, float], epoch: int, step: int) -> None:
-        bad = [name for name, value in losses.items() if not np.isfinite(value)]
-        if bad:
-            raise TrainingError(
-                f"expected finite losses, got {losses[bad[0]]} for {', '.join(bad)} in epoch {epoch + 1}, step {step}; "
-                f"the last good checkpoint in {self.run_path} is kept: train in a new folder at a lower rate"
-            )
 
     def _save(self, epoch: int, stage: Stage, row: dict[str, float]) -> None:
         is_best = row["pgd10_percent"] > self.best_percent and not row["is_rolled_back"]
