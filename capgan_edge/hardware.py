@@ -33,6 +33,11 @@ def cpu_flags(cpuinfo: str) -> set[str]:
     return set.intersection(*sets) if sets else set()
 
 
+def is_x86(machine: str | None = None) -> bool:
+    """Return whether a machine, as `platform.machine` says it, is x86; None is this one."""
+    return (platform.machine() if machine is None else machine) in _X86
+
+
 def sums_int8_exactly(machine: str | None = None, cpuinfo: str | None = None) -> bool:
     """Return whether sums of INT8 products are exact: without VNNI or AMX, x86 adds pairs in 16 bits, and saturates.
 
@@ -40,7 +45,7 @@ def sums_int8_exactly(machine: str | None = None, cpuinfo: str | None = None) ->
         machine: as `platform.machine` says it; None is this one.
         cpuinfo: what `/proc/cpuinfo` holds; None reads it, and where there is none to read, the answer is no.
     """
-    if (platform.machine() if machine is None else machine) not in _X86:
+    if not is_x86(machine):
         return True
     if cpuinfo is None:
         try:

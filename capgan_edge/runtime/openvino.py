@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError, MissingDependencyError
-from capgan_edge.hardware import sums_int8_exactly
+from capgan_edge.hardware import is_x86, sums_int8_exactly
 from capgan_edge.runtime.contract import Tensor, check_contract
+from capgan_edge.runtime.openvino_unsigned import with_unsigned_activations
 from capgan_edge.runtime.runner import Outputs, failed_call, outputs_from
 from capgan_edge.runtime.self_contained import refuse_outside_weights
 
@@ -45,8 +46,9 @@ class OpenVinoRunner:
 
     OpenVINO would compute an FP32 graph in BF16 wherever the processor can, and where it lacks an arithmetic would take
     another without a word: so it is always told which, and what it then says of itself is held to that. What Q/DQ nodes
-    quantise is multiplied in INT8 where that is exact; on x86 without VNNI or AMX its kernels saturate (attacked frames
-    then get other labels than on an engine), and the values are rounded as the nodes say and multiplied in FP32.
+    quantise is multiplied in INT8 where that is exact: on x86 with VNNI or AMX, of activations written as unsigned. On
+    x86 without them its kernels saturate (attacked frames then get other labels than on an engine), and the values are
+    rounded as the nodes say and multiplied in FP32.
     """
 
     def __init__(
@@ -89,6 +91,8 @@ class OpenVinoRunner:
         self.has_int8_products = sums_int8_exactly()
         if not self.has_int8_products and any(op.get_type_name() == "FakeQuantize" for op in model.get_ops()):
             self._settings["LP_TRANSFORMS_MODE"] = "NO"
+        if self.has_int8_products and is_x86():
+            with_unsigned_activations(model)
         self._model: Any | None = model
         self._turn = threading.Lock()
         self._compiled: dict[int | None, _Compiled] = {1: self._compile(1)}

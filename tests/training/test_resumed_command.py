@@ -147,7 +147,8 @@ def test_settings_that_are_the_runs_may_be_repeated_and_a_finished_run_says_so(
     same = ["--batch-size", "16", "--epochs", "1", "--seed", "0", "--mirror"]
     assert resume(photos, runs / "victim", *same) == 0
     assert "trained to its last epoch" in capsys.readouterr().err
-    assert resume(photos, runs / "purifier", *same, "--weights", "paper", "--preset", "nano", "--smallest-epsilon", "0") == 0
+    same += ["--weights", "paper", "--preset", "nano", "--smallest-epsilon", "0"]
+    assert resume(photos, runs / "purifier", *same) == 0
     assert "trained to its last epoch" in capsys.readouterr().err
 
 

@@ -35,7 +35,8 @@ def test_all_arithmetic_of_the_graph_is_found(runtime: str, graph: bytes, source
     held = profile_operators(runtime, graph, frames_NHWC, threads=1, num_queries=3)
     counted = cost_of_graph(graph, batch=2, precision="fp32").float_macs
     assert sum(macs_by_node(graph, batch=2).values()) == counted
-    assert sum(each.macs for each in held) == pytest.approx(counted, rel=0.15), "blocked layouts pad channels"
+    found = sum(each.macs for each in held)
+    assert counted <= found <= 1.35 * counted, "blocked layouts pad channels: to 8 with AVX2, to 16 with AVX-512"
     assert all(each.ms >= 0 for each in held)
     assert max(held, key=lambda each: each.macs).kind.startswith(("Conv", "FusedConv"))
 
