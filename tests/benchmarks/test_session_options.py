@@ -7,17 +7,14 @@ import pytest
 
 from capgan_benchmarks.session_options import OPENVINO, ORT, openvino_calls, ort_calls, ratios
 from capgan_edge.data.signs import load_signs
+from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.ort import OrtRunner
-from capgan_export.fused import GraphOutputs
-from capgan_export.onnx_graph import graph_from_pair
-from capgan_export.source import Source
 
 
 @pytest.fixture(scope="module")
-def fp32(source: Source) -> bytes:
+def fp32(tiny_bundle: Bundle) -> bytes:
     """The tiny pair's graph, as export makes it."""
-    return graph_from_pair(source.purifier, source.victim, size_px=source.size_px, outputs=GraphOutputs(),
-                           properties={"precision": "fp32"})  # fmt: skip
+    return tiny_bundle.read_artifact("fp32")
 
 
 def test_every_setting_gives_the_runners_logits(fp32: bytes) -> None:

@@ -10,17 +10,14 @@ from capgan_calibration.qdq import int8_from_fp32
 from capgan_calibration.ranges import RangeConfig, measure_ranges
 from capgan_edge.data.signs import load_signs
 from capgan_edge.hardware import is_x86, sums_int8_exactly
+from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.openvino import OpenVinoRunner
-from capgan_export.fused import GraphOutputs
-from capgan_export.onnx_graph import graph_from_pair
-from capgan_export.source import Source
 
 
 @pytest.fixture(scope="module")
-def int8(source: Source) -> bytes:
+def int8(tiny_bundle: Bundle) -> bytes:
     """The tiny pair in INT8, as calibrate makes it."""
-    fp32 = graph_from_pair(source.purifier, source.victim, size_px=source.size_px, outputs=GraphOutputs(),
-                           properties={"precision": "fp32"})  # fmt: skip
+    fp32 = tiny_bundle.read_artifact("fp32")
     frames_NHWC = load_signs("train", size_px=16, n=40).images_NHWC
     ranges = measure_ranges(fp32, frames_NHWC, RangeConfig(method="minmax"))
     return int8_from_fp32(fp32, ranges, keep_ends=False).model_bytes

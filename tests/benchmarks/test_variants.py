@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from made_once import exported_signs
 
 from capgan_benchmarks.attacked_sets import AttackedSet
 from capgan_benchmarks.variants import Variant, labels_of, scored
-from capgan_edge import zoo
-from capgan_edge.models.victims import victim_from_module
 from capgan_edge.runtime.ort import OrtRunner
-from capgan_export.fused import GraphOutputs
-from capgan_export.onnx_graph import graph_from_pair
 
 
-def test_lost_and_won_are_counted_against_the_fp32_labels() -> None:
-    pair = zoo.load("signs-nano")
-    victim = victim_from_module(pair.victim, {"kind": "simple-resnet", "name": "v"}, size_px=pair.size_px)
-    graph = graph_from_pair(pair.purifier, victim, size_px=pair.size_px, outputs=GraphOutputs(), properties={})
+def test_lost_and_won_are_counted_against_the_fp32_labels(tmp_path_factory: pytest.TempPathFactory) -> None:
+    graph = exported_signs(tmp_path_factory).read_artifact("fp32")
     frames = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     with OrtRunner(graph) as runner:
         ours = labels_of(runner, frames)

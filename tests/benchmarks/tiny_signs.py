@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 
 from capgan_benchmarks.demo.findings import Findings
 from capgan_edge.attacks.fgsm import FGSM
@@ -18,6 +19,7 @@ from capgan_edge.models.victims import victim_from_module
 from capgan_export.source import Source
 
 SIZE_PX = 16
+VICTIM, PURIFIER = "victim.safetensors", "purifier.safetensors"
 TINY = PurifierConfig(ngf=4, num_blocks=1, end_kernel_px=3, norm="batch", padding="zeros", output="residual",
                       has_skips=True)  # fmt: skip
 
@@ -31,32 +33,40 @@ class Run:
     said: str
 
 
-def tiny_source(
-    *, size_px: int = SIZE_PX, n: int = 400, config: PurifierConfig = TINY, victim_steps: int = 200, steps: int = 20
-) -> Source:
-    """Train a one-unit victim, then a purifier to keep its verdicts under FGSM."""
+def train_tiny(folder: Path) -> None:
+    """Train a one-unit victim, then a purifier to keep its verdicts under FGSM; their weights go into the folder."""
     torch.manual_seed(0)
-    images = load_signs("train", size_px=size_px, n=n)
+    images = load_signs("train", size_px=SIZE_PX, n=400)
     victim = SimpleResNet(len(images.class_names), units_per_stage=1)
     optimizer = torch.optim.Adam(victim.parameters(), lr=5e-3)
-    for step in range(victim_steps):
+    for step in range(200):
         x_BCHW, y_B = _batch(images, step)
         _descend(optimizer, F.cross_entropy(victim(x_BCHW), y_B))
     victim.eval().requires_grad_(False)
-    purifier, attack = Purifier(config), FGSM()
+    purifier, attack = Purifier(TINY), FGSM()
     optimizer = torch.optim.Adam(purifier.parameters(), lr=3e-3)
-    for step in range(steps):
+    for step in range(20):
         x_BCHW, y_B = _batch(images, step)
         a_BCHW = attack(victim, x_BCHW, y_B).images_BCHW
         given = purifier.translate(torch.cat([a_BCHW, x_BCHW]))
         is_attacked_B = torch.arange(2 * len(y_B)) < len(y_B)
         domain = F.binary_cross_entropy_with_logits(given.domain_logits_BJ.mean(1), is_attacked_B.float())
         _descend(optimizer, F.cross_entropy(victim(given.image_BCHW), torch.cat([y_B, y_B])) + 0.3 * domain)
-    purifier.eval().requires_grad_(False)
-    labels, size = images.class_names, images.size_px
+    save_file(victim.state_dict(), folder / VICTIM)
+    save_file(purifier.state_dict(), folder / PURIFIER)
+
+
+def tiny_source(folder: Path) -> Source:
+    """Return the pair whose weights `train_tiny` left there."""
+    labels, size = load_signs("train", size_px=SIZE_PX, n=20).class_names, (SIZE_PX, SIZE_PX)
+    victim, purifier = SimpleResNet(len(labels), units_per_stage=1), Purifier(TINY)
+    victim.load_state_dict(load_file(folder / VICTIM))
+    purifier.load_state_dict(load_file(folder / PURIFIER))
+    for module in (victim, purifier):
+        module.eval().requires_grad_(False)
     held = victim_from_module(victim, {"kind": "simple-resnet", "name": "tiny"}, size_px=size, labels=labels)
     return Source(name="tiny", origin="tiny, trained for the test", purifier=purifier, victim=held, labels=labels,
-                  size_px=size, data=images.name)  # fmt: skip
+                  size_px=size, data=f"signs-{SIZE_PX}/train")  # fmt: skip
 
 
 def _batch(images: ImageSet, step: int) -> tuple[torch.Tensor, torch.Tensor]:

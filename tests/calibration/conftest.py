@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_once import exported_signs
 from PIL import Image
 from small_graph import LABELS, SIZE_PX, small_bytes
 
@@ -26,11 +27,9 @@ from capgan_edge.runtime.manifest import (
     PurifierIdentity,
     VictimIdentity,
 )
-from capgan_export.bundling import export_pair
 from capgan_export.fused import GraphOutputs
 from capgan_export.onnx_graph import graph_from_pair
-from capgan_export.parity import ParityConfig
-from capgan_export.source import Source, find_source, load_frames
+from capgan_export.source import Source, find_source
 
 
 @pytest.fixture(autouse=True)
@@ -44,13 +43,9 @@ def signs_source() -> Source:
 
 
 @pytest.fixture(scope="session")
-def signs_bundle(signs_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def signs_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """signs-nano, trained; the classifier runs on the raw frames too."""
-    held = load_frames("signs", signs_source.size_px, num_frames=43)
-    return export_pair(signs_source.purifier, signs_source.victim, labels=signs_source.labels,
-                       size_px=signs_source.size_px, frames=held, name="signs-nano",
-                       out=tmp_path_factory.mktemp("signs") / "bundle", outputs=GraphOutputs(has_raw_logits=True),
-                       parity=ParityConfig(batches=(1, 7), num_frames=8))  # fmt: skip
+    return exported_signs(tmp_path_factory, GraphOutputs(has_purified=True, has_raw_logits=True))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from made_once import made_once
 from tiny_pair import LABELS, SIZE_PX, make_frames, make_purifier, make_victim
 
 from capgan_edge.runtime.bundle import Bundle
@@ -17,10 +18,13 @@ from capgan_export.fused import GraphOutputs
 @pytest.fixture(scope="session")
 def whole_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle with every output."""
-    out = tmp_path_factory.mktemp("export") / "bundle"
     outputs = GraphOutputs(has_purified=True, has_raw_logits=True)
-    return export_pair(make_purifier(), make_victim(), labels=LABELS, size_px=SIZE_PX, frames=make_frames(), out=out,
-                       outputs=outputs, name="tiny-run")  # fmt: skip
+
+    def make(folder: Path) -> None:
+        export_pair(make_purifier(), make_victim(), labels=LABELS, size_px=SIZE_PX, frames=make_frames(),
+                    out=folder / "bundle", outputs=outputs, name="tiny-run")  # fmt: skip
+
+    return Bundle.open(made_once(tmp_path_factory, "whole", make) / "bundle")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from made_once import exported_signs
 from numpy.typing import NDArray
 
 from capgan_calibration.qdq import int8_from_fp32
@@ -21,8 +22,6 @@ from capgan_edge.runtime.openvino_unsigned import with_unsigned_activations
 from capgan_edge.runtime.ort import OrtRunner
 from capgan_edge.runtime.runner import Outputs, Runner
 from capgan_export.fused import GraphOutputs
-from capgan_export.onnx_graph import graph_from_pair
-from capgan_export.source import find_source
 
 openvino = pytest.importorskip("openvino", reason="needs openvino: pip install 'capgan-edge[openvino]'")
 ModelFactory = Callable[..., bytes]
@@ -39,11 +38,10 @@ class Graphs(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def signs_nano() -> Graphs:
-    source = find_source("signs-nano")
+def signs_nano(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
     outputs = GraphOutputs(has_purified=True, has_raw_logits=True)
-    fp32 = graph_from_pair(source.purifier, source.victim, size_px=source.size_px, outputs=outputs, properties={})
-    frames_NHWC = load_signs("test", size_px=source.size_px[0], n=32).images_NHWC
+    fp32 = exported_signs(tmp_path_factory, outputs).read_artifact("fp32")
+    frames_NHWC = load_signs("test", size_px=32, n=32).images_NHWC
     ranges = measure_ranges(fp32, frames_NHWC, RangeConfig())
     return Graphs(fp32, int8_from_fp32(fp32, ranges).model_bytes, frames_NHWC)
 

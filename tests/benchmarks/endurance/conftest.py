@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 
 import pytest
+from made_once import made_once
 
 from capgan_benchmarks.endurance.bench import Bench, Running, set_up
 from capgan_benchmarks.endurance.packaged import bundle_or_packaged
 
 
 @pytest.fixture(scope="session")
-def packaged_bundle() -> Iterator[Path]:
-    with bundle_or_packaged(None) as path:
-        yield path
+def packaged_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def make(folder: Path) -> None:
+        with bundle_or_packaged(None) as path:
+            shutil.copytree(path, folder / "bundle")
+
+    return made_once(tmp_path_factory, "packaged", make) / "bundle"
 
 
 @pytest.fixture(scope="session")

@@ -9,22 +9,15 @@ import pytest
 
 from capgan_benchmarks.latency.cold_start import STAGES, ColdRecord, measure_cold_starts, start_once
 from capgan_edge.cli import GROUP, main
-from capgan_edge.data.signs import load_signs
 from capgan_edge.errors import CapganError, ConfigError
-from capgan_export.bundling import export_pair
-from capgan_export.parity import ParityConfig
-from capgan_export.source import Source
+from capgan_edge.runtime.bundle import Bundle
 
 PARTS = [EntryPoint("benchmark", "capgan_benchmarks.benchmark_command:app", GROUP)]
 
 
-@pytest.fixture(scope="module")
-def bundle(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("cold") / "bundle"
-    frames = load_signs("test", size_px=source.size_px[0], n=40)
-    export_pair(source.purifier, source.victim, labels=source.labels, size_px=source.size_px, frames=frames, out=path,
-                name="tiny", parity=ParityConfig(batches=(1, 3), num_frames=8))  # fmt: skip
-    return path
+@pytest.fixture
+def bundle(tiny_bundle: Bundle) -> Path:
+    return tiny_bundle.path
 
 
 def test_every_stage_is_part_of_the_whole(bundle: Path) -> None:

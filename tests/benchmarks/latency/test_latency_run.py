@@ -15,7 +15,6 @@ import onnx
 import pytest
 import torch
 from rich.console import Console
-from tiny_signs import Run
 
 from capgan_benchmarks.latency.entering import open_field
 from capgan_benchmarks.latency.graph_cost import cost_of_graph
@@ -74,7 +73,7 @@ def subject(source: Source) -> Subject:
 
 
 def test_the_code_of_a_version_compatible_engine_runs_by_leave_alone(
-    subject: Subject, finished: Run, monkeypatch: pytest.MonkeyPatch
+    subject: Subject, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
 
@@ -83,8 +82,7 @@ def test_the_code_of_a_version_compatible_engine_runs_by_leave_alone(
         raise ConfigError("no GPU here")
 
     monkeypatch.setattr(engine_opening, "open_engine", open_engine)
-    bundle = Bundle.open(finished.out / "bundle")
-    held = dataclasses.replace(subject, bundle=bundle, engines=("engines/fp16.plan",))
+    held = dataclasses.replace(subject, bundle=tiny_bundle, engines=("engines/fp16.plan",))
     for is_allowed in (False, True):
         field = open_field(held, quick(allow_host_code=is_allowed), 1)
         field.close()
@@ -285,16 +283,9 @@ def test_peers_that_need_the_modules_say_so_where_there_are_none(subject: Subjec
 
 
 def test_the_command_measures_a_bundle_and_refuses_another_protocol(
-    source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from capgan_edge.data.signs import load_signs
-    from capgan_export.bundling import export_pair
-    from capgan_export.parity import ParityConfig
-
-    frames = load_signs("test", size_px=source.size_px[0], n=40)
-    export_pair(source.purifier, source.victim, labels=source.labels, size_px=source.size_px, frames=frames,
-                out=tmp_path / "b", name="tiny", parity=ParityConfig(batches=(1, 3), num_frames=8))  # fmt: skip
-    command = ["benchmark", "latency", str(tmp_path / "b"), *QUICK]
+    command = ["benchmark", "latency", str(tiny_bundle.path), *QUICK]
     assert (
         main(
             [*command, "--out", str(tmp_path / "out"), "--frame", "64x48", "--against", "ort-two-sessions", "--json"],
@@ -309,6 +300,7 @@ def test_the_command_measures_a_bundle_and_refuses_another_protocol(
     assert path.name.startswith("latency-tiny-single-stream-1_"), "one for each of several batch sizes of a day"
     assert record.protocol.camera_frame == (48, 64)
     assert all(row.end_to_end.n >= 4 for row in record.rows)
+    assert str(tiny_bundle.path) not in path.read_text()
     assert str(tmp_path) not in path.read_text()
     shipped = next(row for row in record.rows if row.role == "purified")
     assert shipped.note is None, "this bundle has no more outputs than those"

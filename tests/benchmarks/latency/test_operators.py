@@ -13,10 +13,10 @@ import pytest
 from capgan_benchmarks.latency.graph_cost import cost_of_graph, macs_by_node
 from capgan_benchmarks.latency.operators import RUNTIMES, Operator, operators_from_events, profile_operators
 from capgan_benchmarks.latency.profiling import ProfileRecord, parts_of
-from capgan_benchmarks.latency.subject import subject_from_source
 from capgan_benchmarks.latency.victim_graph import deployed
 from capgan_edge.cli import GROUP, main
 from capgan_edge.errors import ConfigError
+from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.openvino import is_installed
 from capgan_export.source import Source
 
@@ -25,8 +25,8 @@ HERE = tuple(name for name in RUNTIMES if name != "openvino" or is_installed())
 
 
 @pytest.fixture(scope="module")
-def graph(source: Source) -> bytes:
-    return deployed(subject_from_source(source).graphs[0].model_bytes)
+def graph(tiny_bundle: Bundle) -> bytes:
+    return deployed(tiny_bundle.read_artifact("fp32"))
 
 
 @pytest.mark.parametrize("runtime", HERE)

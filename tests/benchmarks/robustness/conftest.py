@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 import torch
+from made_once import exported_signs, made_once
 from rich.console import Console
 
 from capgan_benchmarks.robustness.config import RobustnessConfig
@@ -22,19 +24,19 @@ from capgan_export.parity import ParityConfig
 from capgan_export.source import find_source
 
 RunIt = Callable[..., Finished]
-_PARITY = ParityConfig(num_frames=8, batches=(1, 7))
 
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """signs-nano in FP32 and INT8, as `export` and `calibrate` make them."""
-    source, out = find_source("signs-nano"), tmp_path_factory.mktemp("shipped") / "signs"
-    export_pair(source.purifier, source.victim, labels=source.labels, size_px=source.size_px, name=source.name,
-                frames=load_signs("train", size_px=32, n=43), out=out, parity=_PARITY)  # fmt: skip
-    calibration = EntryPoint("calibration", "capgan_calibration.command:app", GROUP)
-    few = ["--images", "signs", "--n", "40", "--num-check", "40", "--mix", "clean"]
-    assert main(["calibrate", str(out), *few, "--json"], [calibration]) == 0
-    return out
+
+    def make(folder: Path) -> None:
+        out = shutil.copytree(exported_signs(tmp_path_factory).path, folder / "signs")
+        calibration = EntryPoint("calibration", "capgan_calibration.command:app", GROUP)
+        few = ["--images", "signs", "--n", "40", "--num-check", "40", "--mix", "clean"]
+        assert main(["calibrate", str(out), *few, "--json"], [calibration]) == 0
+
+    return made_once(tmp_path_factory, "shipped", make) / "signs"
 
 
 @pytest.fixture(scope="session")
@@ -47,13 +49,17 @@ def subject(shipped: Path) -> Iterator[Subject]:
 @pytest.fixture(scope="session")
 def lone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of signs-nano's classifier behind another purifier, which is neither in the zoo nor under ./runs."""
-    source, out = find_source("signs-nano"), tmp_path_factory.mktemp("lone") / "foreign"
-    purifier = copy.deepcopy(source.purifier)
-    with torch.no_grad():
-        next(purifier.parameters()).mul_(0.99)
-    export_pair(purifier, source.victim, labels=source.labels, size_px=source.size_px, name="foreign",
-                frames=load_signs("train", size_px=32, n=43), out=out, parity=_PARITY)  # fmt: skip
-    return out
+
+    def make(folder: Path) -> None:
+        source = find_source("signs-nano")
+        purifier = copy.deepcopy(source.purifier)
+        with torch.no_grad():
+            next(purifier.parameters()).mul_(0.99)
+        export_pair(purifier, source.victim, labels=source.labels, size_px=source.size_px, name="foreign",
+                    frames=load_signs("train", size_px=32, n=43), out=folder / "foreign",
+                    parity=ParityConfig(num_frames=8, batches=(1, 7)))  # fmt: skip
+
+    return made_once(tmp_path_factory, "lone", make) / "foreign"
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from made_once import exported_signs
 from rich.console import Console
 
 from capgan_benchmarks.robustness.attack_session import config_of_one, num_images
@@ -32,8 +33,6 @@ from capgan_edge.cli import main
 from capgan_edge.data.images import ImageSet
 from capgan_edge.data.signs.dataset import load_signs
 from capgan_edge.errors import DataError
-from capgan_export.bundling import export_pair
-from capgan_export.parity import ParityConfig
 from capgan_export.source import find_source
 
 ATTACK = EntryPoint("attack", "capgan_benchmarks.robustness.attack_command:app", "capgan_edge.commands")
@@ -51,11 +50,9 @@ class Exported(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory, signs_20: ImageSet) -> Exported:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("sets")
-    path, cache, bundle, source = folder / "set.npz", folder / "cache", folder / "shipped", find_source("signs-nano")
-    export_pair(source.purifier, source.victim, labels=source.labels, size_px=source.size_px, frames=signs_20,
-                out=bundle, name=source.name, parity=ParityConfig(num_frames=NUM_IMAGES, batches=(1, 4)))  # fmt: skip
+    path, cache, bundle = folder / "set.npz", folder / "cache", exported_signs(tmp_path_factory).path
     code = attack(str(bundle), "--attack", "pgd-2", "--epsilon", "8", "--n", str(NUM_IMAGES), "--seed", "5",
                   "--batch", "12", "-o", str(path), "--cache", str(cache))  # fmt: skip
     assert code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from made_once import exported_signs
 
 from capgan_benchmarks.threats.artifact import Artifact
 from capgan_benchmarks.threats.defended import Defended, defended_from_source
@@ -16,7 +17,6 @@ from capgan_edge.data.signs.dataset import load_signs
 from capgan_edge.files import sha256_of_bytes
 from capgan_edge.runtime.ort import OrtRunner
 from capgan_export.fused import GraphOutputs
-from capgan_export.onnx_graph import graph_from_pair
 from capgan_export.source import Source, find_source
 
 
@@ -36,9 +36,8 @@ def sign_images() -> ImageSet:
 
 
 @pytest.fixture(scope="session")
-def fp32_bytes(signs_source: Source) -> bytes:
-    return graph_from_pair(signs_source.purifier, signs_source.victim, size_px=signs_source.size_px,
-                           outputs=GraphOutputs(has_purified=True), properties={"precision": "fp32"})  # fmt: skip
+def fp32_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return exported_signs(tmp_path_factory, GraphOutputs(has_purified=True)).read_artifact("fp32")
 
 
 @pytest.fixture(scope="session")

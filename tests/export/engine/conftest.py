@@ -7,15 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from made_once import exported_signs
 from quantised import int8_from_fp32
 
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_edge.runtime.manifest import ArtifactRecord
-from capgan_export.bundling import export_pair
 from capgan_export.engine.door import Door, open_door
-from capgan_export.parity import ParityConfig
-from capgan_export.source import find_source, load_frames
 
 Copy = Callable[[], Path]
 
@@ -30,11 +28,7 @@ def door() -> Door:
 @pytest.fixture(scope="session")
 def fp32_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """signs-nano as `capgan-edge export` writes it."""
-    source = find_source("signs-nano")
-    frames = load_frames(source.data, source.size_px, num_frames=20)
-    out = tmp_path_factory.mktemp("engines") / "bundle"
-    return export_pair(source.purifier, source.victim, labels=source.labels, size_px=source.size_px, frames=frames,
-                       out=out, name=source.name, parity=ParityConfig(num_frames=8, batches=(1, 7)))  # fmt: skip
+    return exported_signs(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from capgan_edge.cli import GROUP, main
+from capgan_edge.data.signs import load_signs
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.growth import grow_bundle, locked
 from capgan_export.engine.door import Door
@@ -137,11 +139,11 @@ def test_images_for_a_graph_that_is_there_are_refused(
 
 
 def test_images_make_the_fp16_graph_and_with_force_make_it_again(
-    copy_of_fp32: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+    copy_of: Callable[[], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = str(copy_of_fp32())
+    path = str(copy_of())
     build = ("build-engine", path, "--fp16", "--target", "sm_86", "--images")
-    for options in (["signs"], ["signs:32", "--force"]):
+    for options in (["signs"], ["signs:16", "--force"]):
         assert main([*build, *options], PARTS) == 0
         err = capsys.readouterr().err
         assert "clean frames against FP32" in err
@@ -151,9 +153,9 @@ def test_images_make_the_fp16_graph_and_with_force_make_it_again(
 
 
 def test_a_stale_fp16_graph_is_refused_and_with_force_made_again(
-    copy_of_fp32: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+    copy_of: Callable[[], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = copy_of_fp32()
+    path = copy_of()
     command = ["build-engine", str(path), "--fp16", "--target", "sm_86"]
     assert main(command, PARTS) == 0
     with locked(path) as bundle:
@@ -245,10 +247,13 @@ def test_a_calibration_takes_no_library_from_the_working_directory(
     reason="needs the command calibrate of an installed capgan-edge: pip install -e .",
 )
 def test_int8_with_images_calibrates_first(
-    copy_of_fp32: Callable[[], Path], capsys: pytest.CaptureFixture[str]
+    copy_of_fp32: Callable[[], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = copy_of_fp32()
-    assert main(["build-engine", str(path), "--int8", "--images", "signs", "--target", "sm_86"], PARTS) == 0
+    path, images = copy_of_fp32(), tmp_path / "signs"
+    images.mkdir()
+    for index, image_HWC in enumerate(load_signs("train", size_px=32, n=43).images_NHWC):
+        Image.fromarray(image_HWC).save(images / f"{index}.png")
+    assert main(["build-engine", str(path), "--int8", "--images", str(images), "--target", "sm_86"], PARTS) == 0
     assert "in floating point stay" in capsys.readouterr().err, "what calibrate said is passed on"
     manifest = Bundle.open(path).manifest
     assert manifest.artifacts["model.int8.onnx"].calibration is not None

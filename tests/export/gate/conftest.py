@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 from gate_bundle import INT8, PARTS, Verify, add_graph, int8_from_fp32
+from made_once import exported_signs
 
 from capgan_edge.cli import main
 from capgan_edge.data.signs import load_signs
 from capgan_edge.runtime.bundle import Bundle
-from capgan_export.bundling import ARTIFACT, export_pair
+from capgan_export.bundling import ARTIFACT
 from capgan_export.gate.frames import GateSet
 from capgan_export.gate.gates_file import load_gates
 from capgan_export.gate.stored import bytes_from_set
 from capgan_export.gate.twin import find_twin, set_from_twin
-from capgan_export.source import find_source
 
 GATES = """
 num_frames = 64
@@ -37,12 +37,10 @@ num_frames = 32
 @pytest.fixture(scope="session")
 def signs_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """signs-nano in FP32 and INT8; tests only read it."""
-    folder = tmp_path_factory.mktemp("gate")
-    source = find_source("signs-nano")
-    signs = load_signs("test", size_px=32, n=48)
-    bundle = export_pair(source.purifier, source.victim, labels=source.labels, size_px=source.size_px, frames=signs,
-                         out=folder / "bundle", name=source.name)  # fmt: skip
-    return add_graph(bundle.path, INT8, int8_from_fp32(bundle.read_file(ARTIFACT), signs.images_NHWC, folder), "int8")
+    bundle = exported_signs(tmp_path_factory)
+    frames_NHWC = load_signs("test", size_px=32, n=48).images_NHWC
+    int8 = int8_from_fp32(bundle.read_file(ARTIFACT), frames_NHWC, tmp_path_factory.mktemp("gate"))
+    return add_graph(bundle.path, INT8, int8, "int8")
 
 
 @pytest.fixture
