@@ -14,6 +14,7 @@ from capgan_edge.data.signs import load_signs
 from capgan_edge.runtime.bundle import Bundle
 from capgan_export.bundling import export_pair
 from capgan_export.fused import GraphOutputs
+from capgan_export.parity import ParityConfig
 from capgan_export.source import find_source
 
 
@@ -47,6 +48,7 @@ def exported_signs(factory: pytest.TempPathFactory, outputs: GraphOutputs | None
     def make(folder: Path) -> None:
         source = find_source("signs-nano")
         export_pair(source.purifier, source.victim, labels=source.labels, size_px=source.size_px, name=source.name,
-                    frames=load_signs("test", size_px=32, n=96), out=folder / "bundle", outputs=outputs)  # fmt: skip
+                    frames=load_signs("test", size_px=32, n=40), out=folder / "bundle", outputs=outputs,
+                    parity=ParityConfig(num_frames=40))  # fmt: skip
 
     return Bundle.open(made_once(factory, "-".join(("signs-nano", *outputs.names)), make) / "bundle")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from capgan_edge.files import write_atomic
@@ -51,15 +52,27 @@ def draw_samples(path: Path, purifier: Purifier, clean_NCHW: Tensor, attacked_NC
     purifier.train(was_training)
     change = (0.5 + 8 * (out.image_BCHW - a)).clamp(0, 1)
     figure = Figure(figsize=(1.3 * len(x), 6.8), layout="constrained")
-    grid = figure.subplots(5, len(x), squeeze=False)
     rows = {"clean": x, "attacked": a, "purified": out.image_BCHW, "change x8": change, "attention": out.heat_map_BHW}
-    for row, (title, images) in enumerate(rows.items()):
-        for column, image in enumerate(images.cpu().numpy()):
-            axes = grid[row][column]
-            axes.set(xticks=[], yticks=[])
-            axes.imshow(np.moveaxis(image, 0, -1) if image.ndim == 3 else image, cmap="magma")
-        grid[row][0].set_ylabel(title)
+    # Axes take far longer to lay out than pixels to draw, so there is one of them a row, and not one an image.
+    for axes, (title, images) in zip(figure.subplots(len(rows), 1), rows.items(), strict=True):
+        axes.imshow(_side_by_side(images.cpu().numpy()), cmap="magma")
+        axes.set(xticks=[], yticks=[], ylabel=title, frame_on=False)
     _save(figure, path)
+
+
+def _side_by_side(images: NDArray[np.float32]) -> Any:
+    """Return BCHW images, or BHW maps that are each stretched to [0, 1], as one row with gaps that are not drawn."""
+    if images.ndim == 3:
+        lowest_B11 = images.min((1, 2), keepdims=True)
+        images = (images - lowest_B11) / np.maximum(images.max((1, 2), keepdims=True) - lowest_B11, 1e-12)
+    else:
+        opaque_B1HW = np.ones_like(images[:, :1])
+        images = np.moveaxis(np.concatenate([images, opaque_B1HW], axis=1), 1, -1)
+    gap = images.shape[2] // 12 + 1
+    empty = np.nan if images.ndim == 3 else 0.0  # a map's gap is no number, an image's is transparent
+    widths = ((0, 0), (0, 0), (0, gap), *[(0, 0)] * (images.ndim - 3))
+    row = np.concatenate(list(np.pad(images, widths, constant_values=empty)), axis=1)
+    return row[:, :-gap]
 
 
 def _save(figure: Any, path: Path) -> None:

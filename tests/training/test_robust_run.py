@@ -52,24 +52,26 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key not in CLOCKED} for row in csv.DictReader(file)]
 
 
-@pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory, signs: ImageSet) -> Path:
-    """A run that never stopped."""
-    path = tmp_path_factory.mktemp("robust") / "straight"
-    make_run(path, start_fabric("fp32"), signs).run()
-    return path
-
-
-@pytest.mark.parametrize("stopped_in", [1, 2, 3, 5], ids=["head", "draw", "painter", "whole"])
-def test_stopped_and_resumed_it_is_bit_for_bit_the_run_that_never_stopped(
-    stopped_in: int, straight: Path, tmp_path: Path, signs: ImageSet, fabric: Fabric, interrupt: Interrupt
+def test_stopped_in_every_stage_and_resumed_it_is_bit_for_bit_the_run_that_never_stopped(
+    tmp_path: Path, signs: ImageSet, fabric: Fabric, interrupt: Interrupt
 ) -> None:
-    stopped = tmp_path / "stopped"
-    interrupt(fabric, stopped_in * STEPS + 1)
-    with pytest.raises(KeyboardInterrupt):
-        make_run(stopped, fabric, signs).run()
-    assert load_checkpoint(stopped, "purifier").epoch == stopped_in
-    assert not is_finished(stopped)
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    make_run(straight, fabric, signs).run()
+    done = 0
+    for epochs, stage in ((1, "head"), (2, "draw"), (3, "painter"), (5, "whole")):
+        shaken = start_fabric("fp32")
+        interrupt(shaken, (epochs - done) * STEPS + 1)
+        run = make_run(stopped, shaken, signs)
+        if done:
+            run.resume()
+        with pytest.raises(KeyboardInterrupt):
+            run.run()
+        assert load_checkpoint(stopped, "purifier").epoch == epochs
+        assert not is_finished(stopped)
+        told, wanted = ([{key: value for key, value in row.items() if value} for row in rows_of(path)[:epochs]]
+                        for path in (stopped, straight))  # fmt: skip
+        assert told == wanted, f"it differs before it was stopped in {stage}"
+        done = epochs
     again = make_run(stopped, start_fabric("fp32"), signs)
     again.resume()
     purifier = again.run()

@@ -25,7 +25,7 @@ from capgan_benchmarks.robustness.report.verdict import head
 from capgan_benchmarks.robustness.running import prepare, run_robustness
 from capgan_benchmarks.robustness.subject import find_subject
 from capgan_benchmarks.robustness.systems import PAIR, VICTIM
-from capgan_benchmarks.threats.crafting import craft_all
+from capgan_benchmarks.threats.crafting import craft_all, rows_of
 from capgan_benchmarks.threats.defended import defended_from_source
 from capgan_benchmarks.threats.end_to_end import EndToEnd
 from capgan_edge.attacks import PGD
@@ -36,7 +36,7 @@ from capgan_edge.errors import DataError
 from capgan_export.source import find_source
 
 ATTACK = EntryPoint("attack", "capgan_benchmarks.robustness.attack_command:app", "capgan_edge.commands")
-NUM_IMAGES = 20
+NUM_IMAGES = 6
 
 
 def attack(*arguments: str) -> int:
@@ -54,24 +54,24 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("sets")
     path, cache, bundle = folder / "set.npz", folder / "cache", exported_signs(tmp_path_factory).path
     code = attack(str(bundle), "--attack", "pgd-2", "--epsilon", "8", "--n", str(NUM_IMAGES), "--seed", "5",
-                  "--batch", "12", "-o", str(path), "--cache", str(cache))  # fmt: skip
+                  "--batch", "4", "-o", str(path), "--cache", str(cache))  # fmt: skip
     assert code == 0
     return Exported(path, cache, str(bundle))
 
 
 @pytest.fixture(scope="module")
-def signs_20() -> ImageSet:
-    return load_signs("test", size_px=32, n=NUM_IMAGES)
+def images() -> ImageSet:
+    return rows_of(load_signs("test", size_px=32, n=20), slice(NUM_IMAGES))
 
 
-def test_the_file_holds_what_the_attack_makes_of_these_images(exported: Exported, signs_20: ImageSet) -> None:
+def test_the_file_holds_what_the_attack_makes_of_these_images(exported: Exported, images: ImageSet) -> None:
     scenario = EndToEnd(defended=defended_from_source(find_source("signs-nano")))
-    wanted = craft_all(scenario, PGD(epsilon=8 / 255, steps=2, seed=5), signs_20, batch=12)
-    found = read_set(exported.path, signs_20).crafted
+    wanted = craft_all(scenario, PGD(epsilon=8 / 255, steps=2, seed=5), images, batch=4)
+    found = read_set(exported.path, images).crafted
     assert np.array_equal(found.frames_NHWC, wanted.frames_NHWC)
     assert (found.name, found.scenario, found.settings) == (wanted.name, wanted.scenario, wanted.settings)
     manifest = read_manifest(exported.path)
-    assert (manifest.subject, manifest.seed, manifest.batch, manifest.epsilon) == ("signs-nano", 5, 12, 8 / 255)
+    assert (manifest.subject, manifest.seed, manifest.batch, manifest.epsilon) == ("signs-nano", 5, 4, 8 / 255)
     assert {VICTIM, PAIR, "model.fp32.onnx"} == set(manifest.systems)
 
 
@@ -79,7 +79,7 @@ def test_json_gives_the_manifest_and_the_accuracy_and_a_file_is_replaced_only_by
     exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "again.npz"
-    arguments = (exported.bundle, "--attack", "pgd-2", "--n", str(NUM_IMAGES), "--seed", "5", "--batch", "12",
+    arguments = (exported.bundle, "--attack", "pgd-2", "--n", str(NUM_IMAGES), "--seed", "5", "--batch", "4",
                  "-o", str(path), "--cache", str(exported.cache), "--json")  # fmt: skip
     path.write_bytes(b"mine")
     assert attack(*arguments) == 1
@@ -117,7 +117,7 @@ def test_what_does_not_apply_is_refused_in_a_line_and_nothing_is_written(
 ) -> None:
     path = tmp_path / "set.npz"
     capsys.readouterr()
-    options = ("--n", "20", "-o", str(path), "--cache", str(tmp_path / "cache"))
+    options = ("--n", str(NUM_IMAGES), "-o", str(path), "--cache", str(tmp_path / "cache"))
     assert attack(exported.bundle, *options, *case.arguments) == 1
     said = capsys.readouterr()
     assert case.message in said.err
@@ -126,15 +126,16 @@ def test_what_does_not_apply_is_refused_in_a_line_and_nothing_is_written(
 
 
 def test_a_set_crafted_on_an_artifact_says_which_and_keeps_to_its_frames(
-    exported: Exported, signs_20: ImageSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exported: Exported, images: ImageSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "asked.npz"
-    options = ("--scenario", "artifact-query", "--attack", "square-2", "--n", "20", "--cache", str(tmp_path / "cache"))
+    options = ("--scenario", "artifact-query", "--attack", "square-2", "--n", str(NUM_IMAGES), "--cache",
+               str(tmp_path / "cache"))  # fmt: skip
     assert attack(exported.bundle, *options, "-o", str(path)) == 0
-    found = read_set(path, signs_20).crafted
+    found = read_set(path, images).crafted
     assert (found.name, found.settings["artifact"]) == ("model.fp32.onnx: Square-2", "model.fp32.onnx")
     assert found.gradients_N.max() == 0
-    assert np.abs(found.frames_NHWC.astype(int) - signs_20.images_NHWC).max() == 8
+    assert np.abs(found.frames_NHWC.astype(int) - images.images_NHWC).max() == 8
     assert "model.fp32.onnx: Square-2 (artifact-query) at epsilon 8/255 on signs-nano: " in capsys.readouterr().out
 
 
@@ -162,15 +163,15 @@ def test_a_folder_is_no_file_to_write(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "expected a file to write, got the folder" in capsys.readouterr().err
 
 
-def test_a_set_that_was_exported_is_scored_as_a_cell_of_its_own(exported: Exported, signs_20: ImageSet) -> None:
+def test_a_set_that_was_exported_is_scored_as_a_cell_of_its_own(exported: Exported, images: ImageSet) -> None:
     config = RobustnessConfig(subject=exported.bundle, scenarios=("white-box-victim",), attacks=("fgsm",), n=NUM_IMAGES,
                               epsilons=(8 / 255,), seed=5, cache=exported.cache, replays=(exported.path,))  # fmt: skip
     with find_subject(config.subject) as subject:
         silent = Console(file=io.StringIO())
         record = run_robustness(config, subject, prepare(config, subject), silent).record
-        crafted = read_set(exported.path, signs_20).crafted
+        crafted = read_set(exported.path, images).crafted
         for system in subject.systems:
-            right_N = system.say(crafted.frames_NHWC).labels_N == signs_20.labels_N
+            right_N = system.say(crafted.frames_NHWC).labels_N == images.labels_N
             (replayed,) = (cell for cell in record.cells if cell.scenario == REPLAYED)
             score = replayed.score_of(system.name)
             assert score is not None
@@ -192,25 +193,25 @@ def test_a_set_that_was_exported_is_scored_as_a_cell_of_its_own(exported: Export
 
 
 def test_two_files_of_the_same_set_are_refused_before_anything_is_attacked_and_other_sets_have_other_names(
-    exported: Exported, signs_20: ImageSet, tmp_path: Path
+    exported: Exported, images: ImageSet, tmp_path: Path
 ) -> None:
     copy, other = tmp_path / "copy.npz", tmp_path / "other" / "set.npz"
     copy.write_bytes(exported.path.read_bytes())
     with pytest.raises(DataError, match=r"each set once, got .*copy\.npz and .*set\.npz with the same frames"):
-        read_replays([exported.path, copy], signs_20)
-    found, manifest = read_set(exported.path, signs_20).crafted, read_manifest(exported.path)
+        read_replays([exported.path, copy], images)
+    found, manifest = read_set(exported.path, images).crafted, read_manifest(exported.path)
     facts = SetFacts(subject=manifest.subject, systems=manifest.systems, data=manifest.data, epsilon=manifest.epsilon,
                      seed=manifest.seed, batch=manifest.batch)  # fmt: skip
-    write_set(other, replace(found, frames_NHWC=signs_20.images_NHWC), signs_20, facts)
-    names = {replay.crafted.name for replay in read_replays([exported.path, other, other], signs_20)}
+    write_set(other, replace(found, frames_NHWC=images.images_NHWC), images, facts)
+    names = {replay.crafted.name for replay in read_replays([exported.path, other, other], images)}
     assert len(names) == 2
 
 
 def test_a_set_of_other_images_is_refused_before_anything_is_attacked(exported: Exported, tmp_path: Path) -> None:
-    config = RobustnessConfig(subject=exported.bundle, scenarios=("white-box-victim",), attacks=("fgsm",), n=19,
+    config = RobustnessConfig(subject=exported.bundle, scenarios=("white-box-victim",), attacks=("fgsm",), n=5,
                               cache=tmp_path / "cache", replays=(exported.path,))  # fmt: skip
     with find_subject(config.subject) as subject:
         prepared = prepare(config, subject)
-        with pytest.raises(DataError, match=r"at most the 19 images at hand, got one of 20 .*--n 20"):
+        with pytest.raises(DataError, match=r"at most the 5 images at hand, got one of 6 .*--n 6"):
             run_robustness(config, subject, prepared, Console(file=io.StringIO()))
     assert not (tmp_path / "cache").exists()

@@ -29,7 +29,7 @@ N = 8
 
 @pytest.fixture
 def finished(run_it: RunIt) -> Finished:
-    return run_it(attacks=("pgd-3", "square-20"), epsilons=(4 / 255, EPSILON))
+    return run_it(attacks=("pgd-3", "square-10"), epsilons=(4 / 255, EPSILON), batch=N)
 
 
 def cells(finished: Finished, scenario: str, epsilon: float | None = EPSILON) -> list[Cell]:
@@ -75,9 +75,9 @@ def _attacks_bite(finished: Finished) -> None:
     assert end_to_end.gradients.total == 3 * N
     assert end_to_end.queries.max == 3
     assert end_to_end.zero_gradient_percent is not None
-    query = cell(finished, "artifact-query", f"{INT8}: Square-20")
+    query = cell(finished, "artifact-query", f"{INT8}: Square-10")
     assert (query.gradients.total, query.zero_gradient_percent) == (0, None)
-    assert N <= query.queries.total <= 21 * N
+    assert N <= query.queries.total <= 11 * N
     assert (query.targets, query.settings["artifact"]) == ((INT8,), INT8)
     victim = cell(finished, "white-box-victim", "PGD-3").score_of(VICTIM)
     assert victim is not None
