@@ -12,7 +12,7 @@ from capgan_calibration.images import Images
 from capgan_calibration.mixture import ADVERSARIAL, CLEAN
 from capgan_calibration.ranges import RangeConfig, measure_ranges
 from capgan_calibration.scoring import LabelledFrames, Scorer
-from capgan_calibration.sensitivity import DropLimits, Mode, Recipe, leave_out, rank_layers
+from capgan_calibration.sensitivity import DropLimits, Mode, Recipe, Sensitivity, leave_out, rank_layers
 from capgan_edge.data.signs import load_signs
 from capgan_edge.errors import ArtifactError, ConfigError
 from capgan_edge.runtime.bundle import Bundle
@@ -78,11 +78,15 @@ def test_a_spoilt_layer_is_ranked_first_and_leaving_it_out_is_enough(
     assert SPOILT in {kept.name for kept in found.graph.kept}
 
 
-def test_where_the_limits_hold_nothing_is_left_out(
-    signs_bundle: Bundle, ranges: dict[str, float], scorer: Scorer
-) -> None:
+@pytest.fixture(scope="module")
+def sound(signs_bundle: Bundle, ranges: dict[str, float], scorer: Scorer) -> tuple[Recipe, Sensitivity]:
+    """A recipe with nothing spoilt, and its ranking."""
     recipe = recipe_of(signs_bundle, ranges)
-    ranking = rank_layers(recipe, scorer)
+    return recipe, rank_layers(recipe, scorer)
+
+
+def test_where_the_limits_hold_nothing_is_left_out(sound: tuple[Recipe, Sensitivity], scorer: Scorer) -> None:
+    recipe, ranking = sound
     found = leave_out(recipe, scorer, ranking, DropLimits(clean_points=100, robust_points=100))
     assert found.layers == ()
     assert found.graph.model_bytes == recipe.graph().model_bytes
@@ -101,10 +105,8 @@ def test_where_the_limits_hold_for_no_graph_it_is_an_error(
         leave_out(recipe, scorer, rank_layers(recipe, scorer), DropLimits(clean_points=0, robust_points=0))
 
 
-def test_the_ranking_says_everything_to_machines(
-    signs_bundle: Bundle, ranges: dict[str, float], scorer: Scorer
-) -> None:
-    told = rank_layers(recipe_of(signs_bundle, ranges), scorer).to_json()
+def test_the_ranking_says_everything_to_machines(sound: tuple[Recipe, Sensitivity]) -> None:
+    told = sound[1].to_json()
     assert isinstance(told["layers"], list)
     assert len(told["layers"]) == len(FEW)
     assert isinstance(told["int8"], dict)

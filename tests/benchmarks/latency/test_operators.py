@@ -72,15 +72,15 @@ def test_parts_are_shares_of_the_whole_the_longest_first() -> None:
     assert [part.name for part in parts_of(held, "name")] == ["b", "c", "a"]
 
 
-def test_the_command_writes_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["benchmark", "profile", "signs-nano", "--threads", "1", "--queries", "2"]
-    assert main([*command, "--out", str(tmp_path)], PARTS) == 0
+def test_the_command_writes_a_record(tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ["--threads", "1", "--queries", "2"]
+    assert main(["benchmark", "profile", str(tiny_bundle.path), *quick, "--out", str(tmp_path)], PARTS) == 0
     (path,) = tmp_path.iterdir()
     held = ProfileRecord.model_validate(json.loads(path.read_text()))
-    assert path.name.startswith("profile-signs-nano-model.fp32-ort-1_")
+    assert path.name.startswith("profile-tiny-model.fp32-ort-1_")
     assert sum(part.time_percent for part in held.kinds) == pytest.approx(100)
     assert sum(part.macs_percent for part in held.kinds) == pytest.approx(100)
     assert held.layers == tuple(sorted(held.layers, key=lambda part: -part.ms))
     assert "Conv" in capsys.readouterr().out
-    assert main([*command, "--artifact", "model.int8.onnx"], PARTS) == 1
+    assert main(["benchmark", "profile", "signs-nano", *quick, "--artifact", "model.int8.onnx"], PARTS) == 1
     assert "expected a graph among model.fp32.onnx, got 'model.int8.onnx'" in capsys.readouterr().err
