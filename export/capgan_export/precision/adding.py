@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from capgan_edge.runtime.runner import Outputs
 
 FP16_ARTIFACT = "model.fp16.onnx"
-FP16_PARITY = ParityConfig(tolerance=1e-2, suspicion_tolerance=1e-2, num_levels=8)
-"""Twice the worst of what three graphs were found to differ by, on 512 clean and attacked frames of signs-nano and 256
-of cifar10-nano and of a purifier as the paper's, narrower and with random weights: 4.6e-3 of the largest logit, 5.2e-3
-of suspicion, 4 levels. The first two alone: 1.7e-3, 5.2e-3 and 1."""
+FP16_PARITY = ParityConfig(tolerance=1e-2, suspicion_tolerance=3e-2, num_levels=8)
+"""Twice the worst of what graphs were found to differ by, on 512 clean and attacked frames of signs-nano, 256 of two
+cifar10-nanos and of a purifier as the paper's, narrower and with random weights: 4.6e-3 of the largest logit, 1.4e-2
+of suspicion (whose threshold each precision has of its own), 4 levels."""
 _BATCH = 32
 
 
