@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from capgan_benchmarks.other_victim import THEME
+from capgan_benchmarks.packaged_weights import weights_note
 from capgan_benchmarks.records import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -35,7 +36,7 @@ def other_victim_section() -> str:
             lines.append(f"| {' | '.join(cells)} |")
     origins = "; ".join(
         f"{record['pair']}: {record['data']}, seed {record['seed']}, {record['environment']['cpu']}, "
-        f"{record['date'][:10]}, code {record['code']}"
+        f"{record['date'][:10]}, code {record['code']}{weights_note(record)}"
         for record in records
     )
     return "\n\n".join(

@@ -10,6 +10,7 @@ from typing import Any
 
 from capgan_benchmarks.endurance.tables import endurance_page, faults_table
 from capgan_benchmarks.latency.goals_table import goals_section, goals_table
+from capgan_benchmarks.packaged_weights import weights_note
 from capgan_benchmarks.precision_table import adopted_row, full_table, newest_record, short_table
 from capgan_benchmarks.records import ROOT
 from capgan_benchmarks.robustness_table import readme_table, results_page
@@ -76,7 +77,10 @@ on the FP32 twin. In brackets the 95 % interval. {attacks}.
 
 def _origin(record: dict[str, Any]) -> str:
     n, day = record["frames"][0]["n"], record["date"][:10]
-    return f"{record['pair']}, {record['data']}, n = {n}, seed {record['seed']}, {record['environment']['cpu']}, {day}"
+    origin = (
+        f"{record['pair']}, {record['data']}, n = {n}, seed {record['seed']}, {record['environment']['cpu']}, {day}"
+    )
+    return f"{origin}{weights_note(record)}"
 
 
 def _settings(frames: dict[str, Any]) -> str:

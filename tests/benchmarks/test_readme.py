@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capgan_benchmarks.endurance.tables import endurance_page
+from capgan_benchmarks.packaged_weights import weights_note
 from capgan_benchmarks.readme import (
     ENDURANCE,
     LATENCY,
@@ -16,6 +17,7 @@ from capgan_benchmarks.readme import (
     with_tables,
 )
 from capgan_benchmarks.robustness_table import results_page
+from capgan_edge import zoo
 from capgan_edge.errors import DataError
 
 
@@ -39,6 +41,13 @@ def test_the_page_of_endurance_is_the_one_that_the_command_writes() -> None:
 def test_the_goals_of_speed_are_those_that_the_command_writes() -> None:
     text = LATENCY.read_text()
     assert with_goals(text) == text, "run python -m capgan_benchmarks.readme"
+
+
+def test_a_record_of_weights_packaged_before_says_so() -> None:
+    now = zoo.card("cifar10-nano")["weights_sha256"]
+    assert weights_note({"pair": "cifar10-nano", "weights_sha256": now}) == ""
+    before = weights_note({"pair": "cifar10-nano", "weights_sha256": "0123456789abcdef"})
+    assert before == ", of weights packaged before (0123456789ab)"
 
 
 def test_missing_markers_are_an_error() -> None:

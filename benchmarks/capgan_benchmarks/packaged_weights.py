@@ -1,0 +1,18 @@
+"""Whether a record is of the pair that is packaged now: a pair that is packaged anew leaves records of the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from capgan_edge import zoo
+
+
+def weights_note(record: Mapping[str, Any]) -> str:
+    """Return what a page adds to a record's origin: nothing where its weights are the package's, else that they are not.
+
+    Args:
+        record: with `pair`, a packaged pair's name, and `weights_sha256`, of its file.
+    """
+    held = str(record["weights_sha256"])
+    return "" if held == zoo.card(record["pair"])["weights_sha256"] else f", of weights packaged before ({held[:12]})"
