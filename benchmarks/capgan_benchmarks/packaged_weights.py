@@ -9,7 +9,7 @@ from capgan_edge import zoo
 
 
 def weights_note(record: Mapping[str, Any]) -> str:
-    """Return what a page adds to a record's origin: nothing where its weights are the package's, else that they are not.
+    """Return what a page adds to a record's origin: nothing where its weights are the package's, else whose they are.
 
     Args:
         record: with `pair`, a packaged pair's name, and `weights_sha256`, of its file.
