@@ -15,4 +15,5 @@ def weights_note(record: Mapping[str, Any]) -> str:
         record: with `pair`, a packaged pair's name, and `weights_sha256`, of its file.
     """
     held = str(record["weights_sha256"])
-    return "" if held == zoo.card(record["pair"])["weights_sha256"] else f", of weights packaged before ({held[:12]})"
+    is_packaged = record["pair"] in zoo.names() and held == zoo.card(record["pair"])["weights_sha256"]
+    return "" if is_packaged else f", of weights packaged before ({held[:12]})"

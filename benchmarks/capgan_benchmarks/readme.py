@@ -66,7 +66,7 @@ def precision_page() -> str:
 
 Written by `python -m capgan_benchmarks.readme` from the newest record of `{command}`, not by hand.
 
-{_origin(record)}, weights {record["weights_sha256"][:12]}. Every variant sees the same 8-bit frames; attacks were made
+{_origin(record)}. Every variant sees the same 8-bit frames; attacks were made
 on the FP32 twin. In brackets the 95 % interval. {attacks}.
 
 {full_table(record)}

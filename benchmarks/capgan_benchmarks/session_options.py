@@ -3,8 +3,9 @@
     python -m capgan_benchmarks.session_options BUNDLE      # on an idle machine
 
 ONNX Runtime's threads spin while they wait for work, which an edge box pays for in heat and in its other processes;
-OpenVINO's do not, and are pinned to cores. Each row is one setting turned over, with all else as the runners have it;
-the ratio is its time over the runner's own, above 1 where the change is slower. Writes
+OpenVINO's do not, and are pinned to cores. Each row is one setting turned over, with the other settings of speed as the
+runners have them, and the logits alone asked for; the ratio is its time over that without the change, above 1 where the
+change is slower. Writes
 `benchmarks/results/session-options-SUBJECT_HARDWARE_DATE.json`.
 """
 

@@ -3,8 +3,8 @@
 TensorRT takes Q/DQ of signed values around zero and nothing else, and that is what the file holds. The INT8 products
 of x86 are of unsigned activations by signed weights, and OpenVINO's way of bringing the one to the other is not exact:
 on a processor with VNNI the signed graph of a purifier gave other logits and labels than its Q/DQ nodes say. Written as
-unsigned around 128 it gives those that they say, in the same time (`python -m capgan_benchmarks.unsigned_int8` measures
-both).
+unsigned around 128 it comes far nearer, in the same time: what is left is FP32 around the products that rounds
+otherwise (`python -m capgan_benchmarks.unsigned_int8` measures both).
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ import numpy as np
 
 _MIDDLE = 128
 """Zero point of the unsigned activations."""
-_SIGNED_RANGE = (-128.0, 127.0)
+_SIGNED_RANGE, _LEVELS = (-128.0, 127.0), 256
 
 
 def with_unsigned_activations(model: Any) -> Any:
-    """Rewrite every quantised activation of an `openvino.Model` to [0, 255] around 128; return the same model.
+    """Rewrite every activation of an `openvino.Model` that is quantised around zero to [0, 255] around 128; return it.
 
     OpenVINO reads QuantizeLinear as FakeQuantize to [-128, 127] and Convert to int8, and DequantizeLinear as Convert to
-    float, Subtract (the zero point) and Multiply. What looks otherwise is left as it is.
+    float, Subtract (the zero point, here 0) and Multiply. What looks otherwise (another zero point, FP16, a value that
+    is read undequantised too) is left as it is: it means the same as before, by OpenVINO's own products.
     """
     for node in model.get_ordered_ops():
-        if node.get_type_name() == "FakeQuantize" and _range_of(node) == _SIGNED_RANGE:
+        if node.get_type_name() == "FakeQuantize" and _range_of(node) == _SIGNED_RANGE and node.get_levels() == _LEVELS:
             _make_unsigned(node)
     model.validate_nodes_and_infer_types()
     return model
@@ -45,11 +46,8 @@ def _make_unsigned(quantise: Any) -> None:
     dequantisers = [_dequantiser(reader) for reader in _readers(quantise)]
     if not dequantisers or None in dequantisers:
         return
-    low, high = np.float32(0), np.float32(255)
-    unsigned = ops.fake_quantize(
-        quantise.input_value(0), quantise.input_value(1), quantise.input_value(2), low, high, 256
-    )
-    stored = ops.convert(unsigned, "u8")
+    given = [quantise.input_value(index) for index in range(3)]
+    stored = ops.convert(ops.fake_quantize(*given, np.float32(0), np.float32(_LEVELS - 1), _LEVELS), "u8")
     stored.set_friendly_name(f"{quantise.get_friendly_name()}.unsigned")
     for subtract in filter(None, dequantisers):
         value = ops.subtract(ops.convert(stored, "f32"), np.float32(_MIDDLE))
@@ -58,14 +56,26 @@ def _make_unsigned(quantise: Any) -> None:
 
 
 def _dequantiser(convert: Any) -> Any | None:
-    """Return the Subtract of the zero point behind a Convert to int8; None where anything else comes."""
-    if convert.get_type_name() != "Convert" or convert.get_output_element_type(0).get_type_name() != "i8":
+    """Return the Subtract of a zero point of 0 behind a Convert to int8; None where anything else comes."""
+    if not _is_convert(convert, "i8"):
         return None
     to_float = _readers(convert)
-    if len(to_float) != 1 or to_float[0].get_type_name() != "Convert":
+    if len(to_float) != 1 or not _is_convert(to_float[0], "f32"):
         return None
     readers = _readers(to_float[0])
-    return readers[0] if len(readers) == 1 and readers[0].get_type_name() == "Subtract" else None
+    is_only = len(readers) == 1 and readers[0].get_type_name() == "Subtract"
+    return readers[0] if is_only and _is_zero(readers[0].input_value(1).get_node()) else None
+
+
+def _is_zero(node: Any) -> bool:
+    """Return whether a zero point, which may lie behind a Convert or be spread over a shape, is 0."""
+    while node.get_type_name() in ("Convert", "Reshape", "Broadcast"):
+        node = node.input_value(0).get_node()
+    return bool(node.get_type_name() == "Constant" and not np.any(node.data))
+
+
+def _is_convert(node: Any, element_type: str) -> bool:
+    return bool(node.get_type_name() == "Convert" and node.get_output_element_type(0).get_type_name() == element_type)
 
 
 def _readers(node: Any) -> list[Any]:

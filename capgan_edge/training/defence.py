@@ -75,7 +75,7 @@ def purifier_config(found: Defence, budget: Budget, **others: Any) -> PurifierRu
     """Return the settings by which a purifier of the catalogue is trained.
 
     At the scale `paper` rates, schedule and warm-up are its paper's, which are the defaults. At the others all share a
-    peak rate that a few epochs suffice for, and CAP-GAN's half of the epochs is its semantic stage, as packaged.
+    peak rate that a few epochs suffice for, and half of CAP-GAN's epochs are its semantic stage.
 
     Args:
         found: a defence of the kind `purifier`.

@@ -83,7 +83,8 @@ class PurifierRun:
         for name, optimized in self.method.optimizers.items():
             load_optimizer(optimized.optimizer, checkpoint.tensors, name,
                            may_be_empty=checkpoint.epoch <= optimized.first_epoch)  # fmt: skip
-        self.first_epoch, self.best_percent = checkpoint.epoch, best_percent_of(checkpoint)
+        is_scored = "pgd20_half_percent" in checkpoint.state["row"]  # a score of before does not compare with ours
+        self.first_epoch, self.best_percent = checkpoint.epoch, best_percent_of(checkpoint) if is_scored else -1.0
 
     def run(self) -> Method:
         """Train to the last epoch.
@@ -114,8 +115,8 @@ class PurifierRun:
             network.train()
         step = self.method.step_in(epoch)
         sums = dict.fromkeys(self.method.loss_names, 0.0)
-        # What a step draws (the size of each FGSM image) depends on seed, epoch and process alone, as the batches do.
-        torch.manual_seed(self.config.seed * 1_000_003 + 500_000 + 1000 * self.fabric.global_rank + epoch)
+        # What a step draws (the size of each FGSM image) depends on seed and epoch alone, as the batches do.
+        torch.manual_seed(self.config.seed * 1_000_003 + 500_000 + epoch)
         started_s = time.monotonic()
         for i, (x_BCHW, y_B) in enumerate(self.batches.epoch(epoch)):
             self._set_learning_rates(epoch * len(self.batches) + i)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -33,10 +34,12 @@ def refuse_other_settings(run_path: Path, given: Mapping[str, Any]) -> None:
     its["preset"] = state.get("purifier")
     for option, value in given.items():
         stored = its.get(_SETTING_OF.get(option, option))
+        if option in _IN_LEVELS:
+            stored = _levels(stored, its.get("epsilon"))
+            if stored is not None and math.isclose(stored, value, abs_tol=1e-6):
+                continue
         if stored is None:
             continue
-        if option in _IN_LEVELS:
-            stored = round(255 * stored, 6)
         known = {name: asdict(settings) for name, settings in _NAMED.get(option, {}).items()}
         if value not in known and value == stored:
             continue
@@ -44,3 +47,9 @@ def refuse_other_settings(run_path: Path, given: Mapping[str, Any]) -> None:
             continue  # a run from before a setting existed does not have it
         shown = next((name for name, held in known.items() if held == stored), "of other settings")
         raise contradiction(run_path, f"--{option.replace('_', '-')}", shown if known else stored, value)
+
+
+def _levels(share: Any, largest: Any) -> float | None:
+    """Return a size that a run stored in [0, 1] in levels of 255; a run that has none is of its largest alone."""
+    found = largest if share is None else share
+    return round(255 * found, 6) if isinstance(found, (int, float)) else None

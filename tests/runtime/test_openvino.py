@@ -219,3 +219,24 @@ def test_an_activation_that_is_read_otherwise_stays_signed() -> None:
     value = ops.subtract(ops.convert(stored, "f32"), np.float32(0))
     model = openvino.Model([ops.multiply(value, np.float32(1 / 127)), ops.relu(quantised)], [given], "read twice")
     assert stored_types(with_unsigned_activations(model)) == ["i8"]
+
+
+@pytest.mark.parametrize(("zero_point", "levels", "low"), [(5, 256, -128), (-128, 256, -128), (0, 255, -127)])
+def test_values_that_are_not_quantised_around_zero_stay_as_they_are(zero_point: int, levels: int, low: int) -> None:
+    ops = importlib.import_module("openvino.opset13")
+    given = ops.parameter([2, 3], np.float32)
+    ends = (np.float32(-1), np.float32(1), np.float32(low), np.float32(127))
+    stored = ops.convert(ops.fake_quantize(given, *ends, levels), "i8")
+    value = ops.subtract(ops.convert(stored, "f32"), np.float32(zero_point))
+    model = openvino.Model([ops.multiply(value, np.float32(1 / 127))], [given], "another zero")
+    assert stored_types(with_unsigned_activations(model)) == ["i8"]
+
+
+def test_values_in_fp16_stay_as_they_are_and_the_graph_is_whole() -> None:
+    ops = importlib.import_module("openvino.opset13")
+    given = ops.parameter([2, 3], np.float32)
+    ends = (np.float32(-1), np.float32(1), np.float32(-128), np.float32(127))
+    stored = ops.convert(ops.fake_quantize(given, *ends, 256), "i8")
+    value = ops.subtract(ops.convert(stored, "f16"), np.float16(0))
+    model = openvino.Model([ops.multiply(value, np.float16(1 / 127))], [given], "half")
+    assert stored_types(with_unsigned_activations(model)) == ["i8"]

@@ -155,3 +155,21 @@ def test_settings_that_are_the_runs_may_be_repeated_and_a_finished_run_says_so(
 def test_mirroring_otherwise_than_the_run_is_refused(photos: Path, runs: Path, capsys: Output) -> None:
     assert resume(photos, runs / "victim", "--no-mirror") == 1
     assert "expected --mirror True" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_stored", [True, False], ids=["none stored", "of before it existed"])
+def test_a_run_of_one_size_refuses_another_smallest_size(
+    is_stored: bool, photos: Path, runs: Path, capsys: Output
+) -> None:
+    run = runs / "purifier"
+    change(run, lambda state: state["config"].pop("smallest_epsilon"))
+    if is_stored:
+        change(run, lambda state: state["config"].update(smallest_epsilon=None))
+    assert resume(photos, run, "--smallest-epsilon", "0") == 1
+    assert "expected --smallest-epsilon 8.0" in capsys.readouterr().err
+    assert resume(photos, run, "--smallest-epsilon", "8") == 0
+
+
+def test_a_size_between_two_levels_may_be_repeated(photos: Path, runs: Path) -> None:
+    change(runs / "purifier", lambda state: state["config"].update(smallest_epsilon=2.1234567 / 255))
+    assert resume(photos, runs / "purifier", "--smallest-epsilon", "2.1234567") == 0

@@ -32,7 +32,7 @@ SHAPES = {
 BATCH_NORM = PurifierConfig(ngf=3, num_blocks=1, end_kernel_px=3, norm="batch", padding="zeros")
 VICTIM_CONFIG = VictimConfig(epochs=1, batch_size=8, units_per_stage=1, num_held_out=8)
 CONFIG = CapGanConfig(epochs=2, semantic_epochs=1, batch_size=8, learning_rate=1e-4, ndf=3, num_held_out=8,
-                      num_watched=4, schedule="cosine", figure_every=2)  # fmt: skip
+                      num_watched=4, schedule="cosine", figure_every=2, smallest_epsilon=0.0)  # fmt: skip
 
 
 def make_images() -> ImageSet:
