@@ -66,7 +66,23 @@ def _int8(records: SpeedRecords, key: str) -> str | None:
             if ours is not None and theirs is not None:
                 said.append(f"purified it multiplies {ours.macs / theirs.macs:.2f} times as much as the classifier")
                 break
-    return "; ".join(said)
+    return "; ".join(said + _against_fp32(records, "purified" if key == "int8" else "victim"))
+
+
+def _against_fp32(records: SpeedRecords, role: str) -> list[str]:
+    """Say at each batch size what INT8 and FP32 take in the engine where INT8 is fastest, and how near their roofs."""
+    said = []
+    for batch in sorted(records.latency):
+        record = record_at(records, batch)
+        row, other = next(pairs_in_one_engine(record, batch, role), (None, None))
+        if row is None or other is None:
+            continue
+        ours, theirs = _share(record, row), _share(record, other)
+        if ours is not None and theirs is not None:
+            said.append(f"at batch {batch} in {row.runtime} INT8 takes {row.end_to_end.p50_ms:.2f} ms, "
+                        f"{ours.percent:.0f} % of its roof, and FP32 ({role}) {other.end_to_end.p50_ms:.2f} ms, "
+                        f"{theirs.percent:.0f} % of its own")  # fmt: skip
+    return said
 
 
 def _hottest(records: SpeedRecords) -> str | None:

@@ -174,3 +174,11 @@ def test_the_newest_record_of_each_batch_size_is_taken(tmp_path: Path, capsys: p
     (tmp_path / "cold-start-cifar10-nano_x.json").write_text("{}")
     with pytest.raises(DataError, match="expected a ColdRecord, but: "):
         newest_speed_records(tmp_path)
+
+
+def test_int8_and_fp32_stand_beside_their_roofs() -> None:
+    fp32 = RoofShare(name="fp32, openvino", batch=1, macs=300, int8_macs=0, moved_bytes=1, roof_ms=3.5, bound="compute",
+                     percent=70.0)  # fmt: skip
+    at_1 = speed(roof=(*speed().roof, fp32))
+    said = goals_section(SpeedRecords(latency={1: at_1, 64: speed(64)}))
+    assert "at batch 1 in openvino INT8 takes 2.00 ms, 40 % of its roof, and FP32 (purified) 5.00 ms, 70 %" in said
