@@ -10,6 +10,7 @@ from typing import Any
 
 from capgan_benchmarks.endurance.tables import endurance_page, faults_table
 from capgan_benchmarks.latency.goals_table import goals_section, goals_table
+from capgan_benchmarks.latency.peers_table import peers_table
 from capgan_benchmarks.packaged_weights import weights_note
 from capgan_benchmarks.precision_table import adopted_row, full_table, newest_record, short_table
 from capgan_benchmarks.records import ROOT
@@ -25,6 +26,7 @@ BEGIN_PRECISION, END_PRECISION = "<!-- precisions:", "<!-- end of precisions -->
 BEGIN_THREATS, END_THREATS = "<!-- threats:", "<!-- end of threats -->"
 BEGIN_FAULTS, END_FAULTS = "<!-- faults:", "<!-- end of faults -->"
 BEGIN_GOALS, END_GOALS = "<!-- goals:", "<!-- end of goals -->"
+BEGIN_PEERS, END_PEERS = "<!-- peers:", "<!-- end of peers -->"
 ARTIFACT = "purified, model.fp32.onnx, 8-bit frames"
 VICTIM = "bare classifier, raw_logits of model.fp32.onnx, 8-bit frames"
 
@@ -53,8 +55,8 @@ def with_tables(text: str) -> str:
 
 
 def with_goals(text: str) -> str:
-    """Return docs/latency.md's text with the goals of speed between their markers, and why some were missed."""
-    return _between(text, BEGIN_GOALS, END_GOALS, goals_section())
+    """Return docs/latency.md's text with the goals of speed, why some were missed, and the peers, between markers."""
+    return _between(_between(text, BEGIN_GOALS, END_GOALS, goals_section()), BEGIN_PEERS, END_PEERS, peers_table())
 
 
 def precision_page() -> str:
