@@ -113,11 +113,11 @@ times its classifier's operations, ours less than its classifier's; it was train
 ours for four, of which one is of the whole loss; it was trained on perturbations of 8/255 alone, ours on all sizes up
 to that, which costs some of what it undoes at 8/255 (the paper shows nothing of smaller sizes under PGD); our CIFAR-10
 is re-encoded as JPEG, and our classifier is right less often to begin with, which is an upper bound to everything
-behind it. End to end the paper's figures fall with every step that the attack is given and had not converged (6.58 % at 40
-steps): the gradient of our small purifier, BatchNorm and no reflection, is easier to follow, and the same attack is at
-the bottom sooner. Square is compared at 5000 queries, and the paper does not say how many it had; a thousand to the
-file leave hardly more, so that the number of queries alone does not explain the difference. What explains that, SPSA's
-and the bare classifier's under FGSM is not known."""
+behind it. End to end the paper's figures fall with every step that the attack is given and had not converged (6.58
+% at 40 steps): the gradient of our small purifier, BatchNorm and no reflection, is easier to follow, and the same
+attack is at the bottom sooner. Square is compared at 5000 queries, and the paper does not say how many it had; a
+thousand to the file leave hardly more, so that the number of queries alone does not explain the difference. What
+explains that, SPSA's and the bare classifier's under FGSM is not known."""
 
 
 def _paper_table() -> str:
