@@ -44,3 +44,15 @@ def test_a_figure_differs_from_the_papers_where_that_lies_outside_the_interval(
     ours = score.model_copy(update={"percent": 50.0, "interval_95": (40.0, 60.0)})
     assert robustness_table._difference(ours, printed) == said
     assert robustness_table._difference(None, printed) == "-"
+
+
+def test_readme_shows_an_attack_on_each_file_that_was_asked(records: dict[str, list[RobustnessRecord]]) -> None:
+    lines = readme_table().splitlines()[2:]
+    for subject, held in records.items():
+        asked = {
+            cell.attack.split(": ")[0] for each in held for cell in each.cells if cell.scenario == "artifact-query"
+        }
+        shown = {
+            line.split(" | ")[2].split(": ")[0] for line in lines if line.startswith(f"| {subject} | artifact-query")
+        }
+        assert shown == asked
