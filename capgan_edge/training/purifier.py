@@ -83,7 +83,10 @@ class PurifierRun:
         for name, optimized in self.method.optimizers.items():
             load_optimizer(optimized.optimizer, checkpoint.tensors, name,
                            may_be_empty=checkpoint.epoch <= optimized.first_epoch)  # fmt: skip
-        is_scored = "pgd20_half_percent" in checkpoint.state["row"]  # a score of before does not compare with ours
+        row = checkpoint.state.get("row")
+        is_scored = (
+            isinstance(row, dict) and "pgd20_half_percent" in row
+        )  # a score of before does not compare with ours
         self.first_epoch, self.best_percent = checkpoint.epoch, best_percent_of(checkpoint) if is_scored else -1.0
 
     def run(self) -> Method:
