@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from capgan_benchmarks import paper_figures
+from capgan_benchmarks.newest_robustness import (
+    USUAL_EPSILON,
+    Row,
+    line,
+    newest_records,
+    of_most_images,
+    percent_text,
+    rows_of,
+    words_of,
+)
 from capgan_benchmarks.other_victim_table import other_victim_section
-from capgan_benchmarks.records import ROOT
+from capgan_benchmarks.precisions_apart_table import precisions_apart_section
 from capgan_benchmarks.robustness.config import epsilon_text
-from capgan_benchmarks.robustness.record import CLEAN, Cell, RobustnessRecord, Score, read_record
+from capgan_benchmarks.robustness.record import CLEAN, Cell, RobustnessRecord, Score
 from capgan_benchmarks.robustness.systems import PAIR, VICTIM
-
-RESULTS = ROOT / "benchmarks" / "results"
-_EPSILON = 8 / 255
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One cell, and the record that it is from."""
-
-    record: RobustnessRecord
-    cell: Cell
-
-    def cell_of(self, system: str) -> str:
-        """Return accuracy with its interval, or a dash."""
-        score = self.cell.score_of(system)
-        return "-" if score is None else _percent(score)
-
-
-def newest_records() -> dict[str, list[RobustnessRecord]]:
-    """Return the newest record of each theme, by subject; a file is robustness-SUBJECT-THEME_HARDWARE_DATE.json."""
-    newest: dict[str, RobustnessRecord] = {}
-    for path in sorted(RESULTS.glob("robustness-*.json")):
-        record, theme = read_record(path), path.name.split("_")[0]
-        if theme not in newest or newest[theme].date < record.date:
-            newest[theme] = record
-    found: dict[str, list[RobustnessRecord]] = {}
-    for record in newest.values():
-        found.setdefault(record.subject, []).append(record)
-    return dict(sorted(found.items()))
+from capgan_benchmarks.suspicion_table import suspicion_section
 
 
 def readme_table() -> str:
@@ -49,26 +30,17 @@ def readme_table() -> str:
     lines = ["| pair | threat model | attack | bare classifier | purified (torch) | FP32 | FP16 | INT8 | n |",
              f"|{'---|' * 9}"]  # fmt: skip
     for subject, records in newest_records().items():
-        rows = _of_most_images(records)
+        rows = of_most_images(records)
         chosen = [row for row in rows if row.cell.scenario == CLEAN][:1]
         for scenario in dict.fromkeys(row.cell.scenario for row in rows if row.cell.scenario != CLEAN):
             chosen += _strongest([row for row in rows if row.cell.scenario == scenario])
-        lines += [_line([subject, *_words(row, is_size_said=True), *_scores(row, records)]) for row in chosen]
+        lines += [line([subject, *words_of(row, is_size_said=True), *_scores(row, records)]) for row in chosen]
     return "\n".join(lines)
-
-
-def _of_most_images(records: Sequence[RobustnessRecord]) -> list[Row]:
-    """Return one row a threat model, attack and epsilon of at most 8/255, of the record with the most images."""
-    found: dict[tuple[str, str, float | None], Row] = {}
-    for row in _rows(records):
-        if row.cell.epsilon is None or row.cell.epsilon < _EPSILON + 1e-9:
-            found.setdefault((row.cell.scenario, row.cell.attack, row.cell.epsilon), row)
-    return list(found.values())
 
 
 def _strongest(rows: Sequence[Row]) -> list[Row]:
     """Return AutoAttack, the strongest at 8/255 or without an epsilon, and a stronger one of a smaller epsilon."""
-    usual = [row for row in rows if row.cell.epsilon is None or abs(row.cell.epsilon - _EPSILON) < 1e-9]
+    usual = [row for row in rows if row.cell.epsilon is None or abs(row.cell.epsilon - USUAL_EPSILON) < 1e-9]
     smaller = [row for row in rows if row not in usual]
     least = min(usual, key=lambda row: _least(row.cell), default=None)
     chosen = [row for row in usual if row.cell.attack.startswith("AutoAttack") and row is not least]
@@ -102,6 +74,7 @@ def results_page() -> str:
         parts.append(f"## {subject}")
         for record in records:
             parts += [_origin(record), _table(record), _worst(record), _checks(record), _untested(record)]
+        parts += [suspicion_section(subject, records), precisions_apart_section(subject, records)]
     parts += [other_victim_section(), "## Beside the paper", _PAPER, _paper_table()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -121,14 +94,14 @@ explains that, SPSA's and the bare classifier's under FGSM is not known."""
 
 
 def _paper_table() -> str:
-    lines = [_line(["system", "threat model", "attack", "ours", "n", "paper", "differs"]), f"|{'---|' * 7}"]
-    rows = list(_rows(newest_records().get("cifar10-nano", [])))
+    lines = [line(["system", "threat model", "attack", "ours", "n", "paper", "differs"]), f"|{'---|' * 7}"]
+    rows = list(rows_of(newest_records().get("cifar10-nano", [])))
     for system, figures in ((PAIR, paper_figures.CAP_GAN), (VICTIM, paper_figures.BARE)):
         for (scenario, attack), printed in figures.items():
             row = next((row for row in rows if _is(row.cell, scenario, attack)), None)
             score = None if row is None else row.cell.score_of(system)
-            ours = ["not run", "-"] if score is None else [_percent(score), str(score.n)]
-            lines.append(_line([system, scenario, attack, *ours, f"{printed:.2f} %", _difference(score, printed)]))
+            ours = ["not run", "-"] if score is None else [percent_text(score), str(score.n)]
+            lines.append(line([system, scenario, attack, *ours, f"{printed:.2f} %", _difference(score, printed)]))
     return "\n".join(lines)
 
 
@@ -147,27 +120,10 @@ def _is(cell: Cell, scenario: str, attack: str) -> bool:
     )
 
 
-def _rows(records: Sequence[RobustnessRecord]) -> Iterator[Row]:
-    """Yield every cell, those of more images first."""
-    for record in sorted(records, key=lambda each: -each.data.n):
-        for cell in record.cells:
-            yield Row(record=record, cell=cell)
-
-
 def _least(cell: Cell) -> float:
     """Return what the attack leaves the weakest system that its threat model is about."""
     targets = [score.percent for score in cell.scores if score.system in cell.targets and score.system != VICTIM]
     return min(targets, default=100.0)
-
-
-def _words(row: Row, *, is_size_said: bool = False) -> list[str]:
-    """Return threat model and attack; where there is no column for it, with an epsilon that is not the usual one."""
-    cell = row.cell
-    if cell.scenario == CLEAN:
-        return ["nobody attacks", "-"]
-    is_other = cell.epsilon is not None and abs(cell.epsilon - _EPSILON) > 1e-9
-    size = f" at {epsilon_text(cell.epsilon)}" if is_size_said and is_other else ""
-    return [cell.scenario, cell.attack.replace("|", "\\|") + size]
 
 
 def _scores(row: Row, records: Sequence[RobustnessRecord]) -> list[str]:
@@ -188,13 +144,13 @@ def _origin(record: RobustnessRecord) -> str:
 def _table(record: RobustnessRecord) -> str:
     names = [system.name for system in record.systems]
     lines = [
-        _line(["threat model", "attack", "epsilon", *names, "n", "queries (median)", "seconds"]),
+        line(["threat model", "attack", "epsilon", *names, "n", "queries (median)", "seconds"]),
         f"|{'---|' * (6 + len(names))}",
     ]
     for cell in record.cells:
         row = Row(record=record, cell=cell)
         epsilon = "-" if cell.epsilon is None else epsilon_text(cell.epsilon)
-        lines.append(_line([*_words(row), epsilon, *(row.cell_of(name) for name in names), str(cell.n),
+        lines.append(line([*words_of(row), epsilon, *(row.cell_of(name) for name in names), str(cell.n),
                             f"{cell.queries.median:g}", f"{cell.seconds:.0f}"]))  # fmt: skip
     return "\n".join(lines)
 
@@ -202,10 +158,10 @@ def _table(record: RobustnessRecord) -> str:
 def _worst(record: RobustnessRecord) -> str:
     if not record.worst:
         return ""
-    lines = [_line(["right under all of", "epsilon", "system", "accuracy", "n"]), f"|{'---|' * 5}"]
+    lines = [line(["right under all of", "epsilon", "system", "accuracy", "n"]), f"|{'---|' * 5}"]
     for worst in record.worst:
         low, high = worst.interval_95
-        lines.append(_line([", ".join(worst.scenarios), epsilon_text(worst.epsilon), worst.system,
+        lines.append(line([", ".join(worst.scenarios), epsilon_text(worst.epsilon), worst.system,
                             f"{worst.percent:.2f} % [{low:.2f}, {high:.2f}]", str(worst.n)]))  # fmt: skip
     return "\n".join(lines)
 
@@ -217,12 +173,3 @@ def _checks(record: RobustnessRecord) -> str:
 
 def _untested(record: RobustnessRecord) -> str:
     return "Not tested in this run: " + "; ".join(f"{each.what} ({each.why})" for each in record.not_tested) + "."
-
-
-def _percent(score: Score) -> str:
-    low, high = score.interval_95
-    return f"{score.percent:.2f} % [{low:.2f}, {high:.2f}]"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from capgan_benchmarks import robustness_table
+from capgan_benchmarks.newest_robustness import newest_records
+from capgan_benchmarks.precisions_apart_table import precisions_apart_section
 from capgan_benchmarks.robustness.record import RobustnessRecord
-from capgan_benchmarks.robustness_table import newest_records, readme_table, results_page
+from capgan_benchmarks.robustness_table import readme_table, results_page
+from capgan_benchmarks.suspicion_table import suspicion_section
 
 
 @pytest.fixture
@@ -56,3 +59,37 @@ def test_readme_shows_an_attack_on_each_file_that_was_asked(records: dict[str, l
             line.split(" | ")[2].split(": ")[0] for line in lines if line.startswith(f"| {subject} | artifact-query")
         }
         assert shown == asked
+
+
+def test_of_each_attack_whose_detection_was_measured_the_page_tells_it(
+    records: dict[str, list[RobustnessRecord]],
+) -> None:
+    page = results_page()
+    for subject, held in records.items():
+        section = suspicion_section(subject, held)
+        assert section in page
+        lines = [line for line in section.splitlines() if line.startswith("| stealthy | ")]
+        shown = {line.split(" | ")[1] for line in lines}
+        assert {cell.attack for each in held for cell in each.cells if cell.scenario == "stealthy"} == shown
+        assert lines, f"{subject} was never attacked by one who looks at its suspicion"
+
+
+def test_a_detector_is_told_of_by_the_file_that_is_fooled_most_often_without_an_alarm(
+    records: dict[str, list[RobustnessRecord]],
+) -> None:
+    record = next(each for each in records["signs-nano"] if any(cell.scenario == "stealthy" for cell in each.cells))
+    cell = next(cell for cell in record.cells if cell.scenario == "artifact-transfer" and len(cell.detections) > 2)
+    worst = max(each.at_5.unnoticed.num for each in cell.detections if each.system in cell.targets)
+    lines = suspicion_section("signs-nano", [record.model_copy(update={"cells": [cell]})]).splitlines()
+    assert lines[-1].startswith(f"| {cell.scenario} | {cell.attack} | ")
+    assert lines[-1].split(" | ")[-2].startswith(f"{100 * worst / cell.n:.2f} % [")
+
+
+def test_every_comparison_with_the_fp32_file_is_on_the_page_and_none_between_others(
+    records: dict[str, list[RobustnessRecord]],
+) -> None:
+    record = max(records["cifar10-robust-nano"], key=lambda each: len(each.flips))
+    lines = precisions_apart_section("cifar10-robust-nano", [record]).splitlines()
+    shown = [line.split(" | ")[2:4] for line in lines if line.startswith("| ") and "labels differ" not in line]
+    assert shown == [[each.other, each.reference] for each in record.flips if each.reference == "model.fp32.onnx"]
+    assert precisions_apart_section("x", [record.model_copy(update={"flips": []})]) == ""
