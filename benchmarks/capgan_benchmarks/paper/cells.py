@@ -36,6 +36,7 @@ EPSILON = 8 / 255
 _TIER = "paper"
 _ON_ITSELF: Mapping[str, type[Bpda] | type[Query] | type[EndToEnd]] = {
     "bpda": Bpda, "query": Query, "end-to-end": EndToEnd}  # fmt: skip
+NumAttacked = Callable[[str, int], int]
 Done = Callable[[str, int, float | None], None]
 """Told of a column's title, of how many images a batch was, and its seconds; None where it came from the store."""
 
@@ -81,6 +82,8 @@ class Bench:
     store: BatchStore
     seed: int = 0
     batch: int = 64
+    num_attacked: NumAttacked = attack_menu.most_images
+    """On how many of so many images an attack of a name is run."""
     done: Done = field(default=lambda title, num, seconds: None)
 
     def cell(self, system: System, column: Column, epsilon: float = EPSILON) -> Cell:
@@ -93,7 +96,7 @@ class Bench:
             return self._scored(system, column, None, self.images, None)
         threat, name = column
         attack = attack_menu.attack_from_name(name, epsilon=epsilon, seed=self.seed, tier=_TIER)
-        images = rows_of(self.images, slice(attack_menu.most_images(name, len(self.images))))
+        images = rows_of(self.images, slice(self.num_attacked(name, len(self.images))))
         title = f"{threat}: {attack_title(attack)}"
         scenario, target = self._scenario(system, threat)
         kept: Any = Kept(scenario=scenario, store=self.store, target_sha256=target, extra=None,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from capgan_edge.errors import ConfigError
+
 
 def paper(
     table: Annotated[list[str], typer.Argument(help="I, II, III, IV, V, VI, 5 (the figure), or all.")],
@@ -22,6 +24,9 @@ def paper(
     ] = None,
     n: Annotated[int | None, typer.Option(min=1, help="Test images (default: all; slow attacks take fewer).")] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Leave an attack out, e.g. spsa; again for more.")] = None,
+    at_most: Annotated[
+        list[str] | None, typer.Option(help="Test images of one attack, e.g. cw=64; again for more.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Images a step of training.")] = 128,
     mirror: Annotated[bool | None, typer.Option("--mirror/--no-mirror", help="Default: all but drawn signs.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -36,6 +41,18 @@ def paper(
 
     tables = (*TABLES, FIGURE_5) if "all" in table else tuple(dict.fromkeys(table))
     config = PaperConfig(tables=tables, out=out, data=data, scale=scale, epochs=epochs, victim=victim,
-                         surrogate=surrogate, n=n, skipped=tuple(skip or ()), batch_size=batch_size,
-                         is_mirrored=is_mirrored(mirror, data), seed=seed, threads=threads)  # fmt: skip
+                         surrogate=surrogate, n=n, skipped=tuple(skip or ()), at_most=_numbers(at_most or []),
+                         batch_size=batch_size, is_mirrored=is_mirrored(mirror, data), seed=seed,
+                         threads=threads)  # fmt: skip
     run_command(config, is_dry=dry_run, is_json=is_json)
+
+
+def _numbers(given: list[str]) -> dict[str, int]:
+    """Return attacks and their numbers from `cw=64`."""
+    found = dict[str, int]()
+    for each in given:
+        name, _, number = each.partition("=")
+        if not number.isdecimal():
+            raise ConfigError(f"expected --at-most as an attack and a count of images, cw=64, got {each!r}; pass it so")
+        found[name] = int(number)
+    return found

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from capgan_benchmarks.paper.cells import NumAttacked
 from capgan_benchmarks.paper.plan import PaperConfig, defence_and_weights
 from capgan_benchmarks.paper.printed import CLEAN, Column
 from capgan_benchmarks.paper.systems import System
@@ -70,12 +71,14 @@ def training_cost(name: str, config: PaperConfig, victims: Victims, train: Image
     return Cost(what=f"train {name}", images=num, pflop=flop / len(y_B) * num / _PETA, images_per_s=len(y_B) / seconds)
 
 
-def attack_cost(system: System, column: Column, victims: Victims, images: ImageSet) -> Cost | None:
+def attack_cost(
+    system: System, column: Column, victims: Victims, images: ImageSet, *, num_attacked: NumAttacked
+) -> Cost | None:
     """Return what it takes to attack as a column says; None where nothing is attacked."""
     if column == CLEAN:
         return None
     threat, attack = column
-    num = attack_menu.most_images(attack, len(images))
+    num = num_attacked(attack, len(images))
     crafted_on = {"transfer": victims.surrogate, "white-box-victim": victims.classifier}.get(threat)
     model = system.defended if crafted_on is None else crafted_on.model
     x_BCHW, _ = _batch(images, _TIMED_BATCH)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from capgan_benchmarks.paper.printed import CLEAN, COLUMNS, SYSTEMS, Column
 from capgan_benchmarks.paper.systems import BARE
+from capgan_benchmarks.robustness import attack_menu
 from capgan_edge.defences.catalogue import SCALES
 from capgan_edge.errors import ConfigError
 
@@ -41,6 +42,8 @@ class PaperConfig:
     """A victim's run for transfer; None is the one packaged beside the pair."""
     n: int | None = None
     """Test images; None is all. Slow attacks take fewer (`capgan_benchmarks.robustness.attack_menu`)."""
+    at_most: Mapping[str, int] = field(default_factory=dict)
+    """Test images of single attacks, where they shall be fewer still."""
     skipped: tuple[str, ...] = ()
     """Attacks of the menu that are left out; their columns say so."""
     batch_size: int = 128
@@ -59,15 +62,24 @@ class PaperConfig:
             if value is not None and value < 1:
                 raise ConfigError(f"expected {what} of at least 1, got {value}; pass a larger one")
         for name in self.skipped:
-            if not any(skipped_of(table, (name,)) for table in self.tables):
-                columns = [column for table in self.tables for column in columns_of(table) if column != CLEAN]
-                there = ", ".join(dict.fromkeys(attack for _, attack in columns))
-                raise ConfigError(
-                    f"expected to skip an attack of these tables, {there}, got {name!r}; name one of these"
-                )
+            self._require_attack(name, "to skip")
+        for name, num in self.at_most.items():
+            self._require_attack(name, "a number of images for")
+            if num < 1:
+                raise ConfigError(f"expected at least 1 image for {name}, got {num}; pass a larger number, or skip it")
         if self.batch_size < 2 or self.seed < 0:
             raise ConfigError(f"expected a batch size of at least 2 and a seed of 0 or more, got {self.batch_size} and "
                               f"{self.seed}; the usual ones are 128 and 0")  # fmt: skip
+
+    def _require_attack(self, name: str, what: str) -> None:
+        if not any(skipped_of(table, (name,)) for table in self.tables):
+            columns = [column for table in self.tables for column in columns_of(table) if column != CLEAN]
+            there = ", ".join(dict.fromkeys(attack for _, attack in columns))
+            raise ConfigError(f"expected {what} an attack of these tables, {there}, got {name!r}; name one of these")
+
+    def num_attacked(self, attack: str, num_images: int) -> int:
+        """Return on how many of the test images an attack is run."""
+        return min(attack_menu.most_images(attack, num_images), self.at_most.get(attack, num_images))
 
 
 def columns_of(table: str) -> tuple[Column, ...]:

@@ -49,7 +49,8 @@ def run_paper(config: PaperConfig, say: Say, attacking: Attacking) -> list[Path]
     written = []
     with attacking() as done:
         bench = Bench(victim=victims.classifier, surrogate=victims.surrogate, images=images, seed=config.seed,
-                      store=BatchStore(config.out / "crafted", say), done=done)  # fmt: skip
+                      num_attacked=config.num_attacked, store=BatchStore(config.out / "crafted", say),
+                      done=done)  # fmt: skip
         for table in config.tables:
             rows = [systems[name] for name in rows_of(table)]
             cells = list(_cells(table, rows, bench, config, say))
@@ -87,7 +88,7 @@ def costs_of(config: PaperConfig) -> Iterator[Cost]:
                 if key in seen:
                     continue
                 seen.add(key)
-                cost = attack_cost(system, column, victims, images)
+                cost = attack_cost(system, column, victims, images, num_attacked=config.num_attacked)
                 if cost is not None:
                     yield cost
 

@@ -127,11 +127,13 @@ def test_a_victim_of_other_classes_is_refused(config: PaperConfig) -> None:
 
 
 def test_queries_and_the_figure_are_run_on_what_has_no_gradient_too(config: PaperConfig) -> None:
-    config = replace(config, tables=("II",), skipped=("spsa", "square", "square-r5"), n=2)
+    config = replace(config, tables=("II",), skipped=("spsa", "square-r5"), n=2, at_most={"square": 1})
     (record,), told = run(config)
+    rows = ("jpeg", "ape-gan", "hgd", "cap-gan")
     assert {(cell["system"], cell["attack"]) for cell in record["cells"]} == {
-        (name, "pgd-40") for name in ("jpeg", "ape-gan", "hgd", "cap-gan")}  # fmt: skip
-    assert set(told.made) == {"bpda: PGD-40"}
+        (name, attack) for name in rows for attack in ("square", "pgd-40")}  # fmt: skip
+    assert set(told.made) == {"bpda: PGD-40", "query: Square-5000"}
+    assert {(cell["attack"], cell["n"]) for cell in record["cells"]} == {("square", 1), ("pgd-40", 2)}
 
 
 def test_a_dry_run_trains_nothing_and_costs_grow_with_the_budget(config: PaperConfig) -> None:

@@ -90,6 +90,8 @@ def test_a_difference_is_bold_where_the_interval_does_not_hold_the_paper_s_figur
      ({"epochs": 0}, "expected epochs of at least 1"), ({"n": 0}, "expected n of at least 1"),
      ({"batch_size": 1}, "expected a batch size of at least 2"),
      ({"skipped": ("pgd",)}, "expected to skip an attack of these tables, fgsm, mi-fgsm, pgd-7, pgd-40, cw, got 'pgd'"),
+     ({"at_most": {"pgd": 3}}, "expected a number of images for an attack of these tables, fgsm, .*, got 'pgd'"),
+     ({"at_most": {"cw": 0}}, "expected at least 1 image for cw, got 0"),
      ({"tables": ("5",), "skipped": ("cw",)}, "expected to skip an attack of these tables, fgsm, got 'cw'")],
 )  # fmt: skip
 def test_what_no_recipe_can_run_is_refused(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -102,6 +104,7 @@ def test_the_command_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> 
 
     part = EntryPoint("benchmark", "capgan_benchmarks.benchmark_command:app", GROUP)
     for arguments, said in ((["VII"], "got 'VII'"), (["I", "--skip", "nothing"], "got 'nothing'"),
+                            (["I", "--at-most", "cw"], "cw=64, got 'cw'"), (["I", "--at-most", "cw=-3"], "got 'cw=-3'"),
                             (["I", "--data", "not-there"], "not-there")):  # fmt: skip
         assert main(["benchmark", "paper", *arguments], [part]) == 1
         err = capsys.readouterr().err
