@@ -16,6 +16,7 @@ from capgan_benchmarks.newest_robustness import (
     words_of,
 )
 from capgan_benchmarks.other_victim_table import other_victim_section
+from capgan_benchmarks.paper.section import newest_tables, paper_section
 from capgan_benchmarks.precisions_apart_table import precisions_apart_section
 from capgan_benchmarks.robustness.config import epsilon_text
 from capgan_benchmarks.robustness.record import CLEAN, Cell, RobustnessRecord, Score
@@ -70,12 +71,13 @@ def results_page() -> str:
         "robustness` in `benchmarks/results/`, not by hand. In brackets the 95 % Wilson interval. *n* is the number of "
         "test images; the threat models are explained in [robustness.md](robustness.md).",
     ]
+    parts.append(paper_section(newest_tables()))
     for subject, records in newest_records().items():
         parts.append(f"## {subject}")
         for record in records:
             parts += [_origin(record), _table(record), _worst(record), _checks(record), _untested(record)]
         parts += [suspicion_section(subject, records), precisions_apart_section(subject, records)]
-    parts += [other_victim_section(), "## Beside the paper", _PAPER, _paper_table()]
+    parts += [other_victim_section(), "## The packaged pair beside the paper", _PAPER, _paper_table()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capgan_benchmarks.statistics import percentile, separation, wilson_interval_percent
+from capgan_benchmarks.statistics import newcombe_interval_points, percentile, separation, wilson_interval_percent
 
 
 class Case(NamedTuple):
@@ -32,6 +32,19 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_interval_is_wilsons(case: Case) -> None:
     assert wilson_interval_percent(case.num_successes, case.n) == pytest.approx((case.low, case.high), abs=0.006)
+
+
+# Newcombe, Statistics in Medicine 17 (1998), 873 to 890, table II, method 10.
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [((56, 70), (48, 80), 5.24, 33.39), ((9, 10), (3, 10), 17.05, 80.90), ((6, 7), (2, 7), 5.82, 80.62),
+     ((5, 56), (0, 29), -3.81, 19.26), ((0, 10), (0, 20), -16.11, 27.75), ((10, 10), (0, 20), 67.91, 100.0)],
+)  # fmt: skip
+def test_the_interval_of_a_difference_is_newcombes(
+    first: tuple[int, int], second: tuple[int, int], low: float, high: float
+) -> None:
+    assert newcombe_interval_points(first, second) == pytest.approx((low, high), abs=0.006)
+    assert newcombe_interval_points(second, first) == pytest.approx((-high, -low), abs=0.006)
 
 
 @given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

@@ -23,7 +23,7 @@ def paper(
         Path | None, typer.Option(help="A victim's run, for transfer (default: the one packaged beside the pair).")
     ] = None,
     n: Annotated[int | None, typer.Option(min=1, help="Test images (default: all; slow attacks take fewer).")] = None,
-    skip: Annotated[list[str] | None, typer.Option(help="Leave an attack out, e.g. spsa; again for more.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Leave an attack out, e.g. spsa-1; again for more.")] = None,
     at_most: Annotated[
         list[str] | None, typer.Option(help="Test images of one attack, e.g. cw=64; again for more.")
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -143,6 +144,9 @@ def _trained(name: str, config: PaperConfig, train: ImageSet) -> dict[str, Any] 
     pointer = read_pointer(path)
     state = pointer["state"]
     held, rows = state["config"], json.loads(json.dumps(state.get("row", {})))
+    with (path.parent / "log.csv").open(newline="") as file:
+        seconds = sum(float(line["seconds"]) for line in csv.DictReader(file))
     num_batches = (len(train) - held["num_held_out"]) // held["batch_size"]
     return {"epochs": pointer["epoch"], "images_seen": pointer["epoch"] * num_batches * held["batch_size"],
-            "config": held, "data": state.get("data"), "row": rows}  # fmt: skip
+            "seconds": seconds, "machine": state.get("machine"), "config": held, "data": state.get("data"),
+            "row": rows}  # fmt: skip

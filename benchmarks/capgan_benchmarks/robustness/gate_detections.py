@@ -13,7 +13,6 @@ samples that know nothing of each other (Newcombe's), which for the same images 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal
@@ -22,8 +21,8 @@ from capgan_benchmarks.robustness.comparable import is_compared, paired_cells, p
 from capgan_benchmarks.robustness.config import epsilon_text
 from capgan_benchmarks.robustness.judged import Outcome
 from capgan_benchmarks.robustness.record import Cell, Counted, RobustnessRecord
+from capgan_benchmarks.statistics import newcombe_interval_points
 from capgan_edge.errors import DataError
-from capgan_export.gate.statistics import wilson_interval
 
 State = Literal["passed", "risen", "inconclusive"]
 
@@ -54,10 +53,7 @@ class DetectionComparison:
     @property
     def interval_95(self) -> tuple[float, float]:
         """Of the rise, in points; unpaired."""
-        p, q = self.now.num / self.now.n, self.before.num / self.before.n
-        (p_low, p_high), (q_low, q_high) = (wilson_interval(each.num, each.n) for each in (self.now, self.before))
-        low, high = p - q - math.hypot(p - p_low, q_high - q), p - q + math.hypot(p_high - p, q - q_low)
-        return 100 * low, 100 * high
+        return newcombe_interval_points((self.now.num, self.now.n), (self.before.num, self.before.n))
 
     @property
     def state(self) -> State:

@@ -39,7 +39,6 @@ def test_the_two_places_that_hold_cap_gan_s_figures_agree() -> None:
             title = attack if threat == "clean" else attack_title(
                 attack_from_name(attack, epsilon=8 / 255, seed=0, tier="paper"))  # fmt: skip
             title = f"5 starts of {title}" if attack == "square-r5" else title
-            title = "SPSA-1" if attack == "spsa" else title  # how many iterations the paper's had is not printed
             held[(threat, title)] = printed_percent(table, "cap-gan", (threat, attack))
     assert held == dict(paper_figures.CAP_GAN)
     bare = {column: printed_percent("III", "bare", column) for column in COLUMNS["III"]}

@@ -1,0 +1,76 @@
+"""The part of docs/results.md that has the paper's tables: the newest record of each, the claims, what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from capgan_benchmarks.paper.claims import CLAIMS, judged
+from capgan_benchmarks.paper.page import page_of
+from capgan_benchmarks.paper.plan import FIGURE_5, TABLES
+from capgan_benchmarks.paper.record import COMMAND
+from capgan_benchmarks.records import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def theme_of(table: str) -> str:
+    """Return how the file of a table's record begins."""
+    return "paper-figure-5" if table == FIGURE_5 else f"paper-table-{table}"
+
+
+def newest_tables(results: Path = RESULTS) -> dict[str, dict[str, Any]]:
+    """Return the newest record of each table that has one, in the paper's order."""
+    found = dict[str, dict[str, Any]]()
+    for table in (*TABLES, FIGURE_5):
+        for path in sorted(results.glob(f"{theme_of(table)}_*.json")):
+            record = json.loads(path.read_text())
+            if table not in found or found[table]["date"] < record["date"]:
+                found[table] = record
+    return found
+
+
+def paper_section(records: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the section; empty where no table has a record."""
+    if not records:
+        return ""
+    parts = [
+        "## The paper's tables",
+        f"Every row trained in this code base before the same classifier, by `{COMMAND}` "
+        "([paper-tables.md](paper-tables.md)); the budget is named under each table, and is a small part of the "
+        "paper's 200 epochs.",
+    ]
+    for record in records.values():
+        parts.append("#" + page_of(record).rstrip())
+    return "\n\n".join([*parts, _claims(records), _training(records)])
+
+
+def _claims(records: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = ["| the paper's claim | here | evidence |", "|---|---|---|"]
+    for claim in CLAIMS:
+        found = judged(claim, records.get(claim.table))
+        lines.append(f"| {claim.words} (Table {claim.table}) | {found.state} | {found.evidence} |")
+    return "\n\n".join([
+        "### What the paper claims, and what shows here",
+        "*Shown* where the 95 % interval of the difference (Newcombe's, of unrelated samples) lies where the claim "
+        "wants it; *the other way round* where it lies beyond; *not shown* where it does not decide. Of these budgets, "
+        "which say nothing of 200 epochs.",
+        "\n".join(lines)])  # fmt: skip
+
+
+def _training(records: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = ["| row | epochs | images seen | hours | last epoch's log |", "|---|---|---|---|---|"]
+    seen = set[str]()
+    for record in records.values():
+        for system in record["systems"]:
+            trained = system["trained"]
+            if trained is None or system["name"] in seen:
+                continue
+            seen.add(system["name"])
+            row = {key: value for key, value in trained["row"].items() if value}
+            hours = f"{trained['seconds'] / 3600:.2f}" if trained.get("seconds") else "-"
+            log = ", ".join(f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds"))
+            lines.append(f"| {system['name']} | {trained['epochs']} | {trained['images_seen']} | {hours} | {log} |")
+    return "\n\n".join(["### What training the rows took", "\n".join(lines)])

@@ -1,0 +1,98 @@
+"""The paper's tables on docs/results.md: the newest record of each, and the claims judged by intervals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capgan_benchmarks.keep_record import table_of
+from capgan_benchmarks.paper.claims import CLAIMS, Claim, State, judged
+from capgan_benchmarks.paper.plan import FIGURE_5, columns_of, rows_of
+from capgan_benchmarks.paper.section import newest_tables, paper_section, theme_of
+
+CLEAN, BPDA = ("clean", "clean"), ("bpda", "pgd-40")
+
+
+def cell(system: str, column: tuple[str, str], num_right: int, n: int = 1000) -> dict[str, Any]:
+    return {"system": system, "threat": column[0], "attack": column[1], "epsilon": 8 / 255, "n": n, "mean_l2": None,
+            "num_right": num_right, "percent": 100 * num_right / n, "interval_95": [0.0, 100.0]}  # fmt: skip
+
+
+def record(table: str, cells: list[dict[str, Any]], date: str = "2026-01-02T00:00:00+00:00") -> dict[str, Any]:
+    names = list(dict.fromkeys(each["system"] for each in cells))
+    trained = {"epochs": 2, "images_seen": 97792, "seconds": 1800.0, "row": {"l1": 0.05, "gan": 0.0, "seconds": 900.0}}
+    return {"kind": "paper-table", "table": table, "date": date, "environment": {"cpu": "a CPU", "num_cpus": 2},
+            "scale": "nano", "epochs": 2, "victim": "f", "data": "cifar10-jpeg/test", "n": 1000, "seed": 0,
+            "skipped": [], "cells": cells, "systems": [{"name": name, "trained": None if name == "jpeg" else trained}
+                                                        for name in names]}  # fmt: skip
+
+
+HIGHER = Claim(words="a holds more than b", table="VI", pairs=(("a", "b"),), columns=(CLEAN, BPDA), least_points=10.0)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "state"),
+    [((900, 900), (500, 500), "shown"), ((900, 600), (500, 550), "not shown"), ((900, 400), (500, 800),
+      "the other way round"), ((900, None), (500, 500), "no table yet")],
+)  # fmt: skip
+def test_a_claim_is_shown_where_every_difference_is_beyond_what_is_asked(
+    a: tuple[int, int | None], b: tuple[int, int | None], state: State
+) -> None:
+    cells = [cell(name, column, num) for name, nums in (("a", a), ("b", b))
+             for column, num in zip((CLEAN, BPDA), nums, strict=True) if num is not None]  # fmt: skip
+    found = judged(HIGHER, record("VI", cells))
+    assert found.state == state
+    assert "clean: a +40.00 points over b" in found.evidence
+
+
+@pytest.mark.parametrize(("num_right", "state"), [(3, "shown"), (45, "not shown"), (200, "the other way round")])
+def test_fallen_is_at_most_five_percent_by_the_interval(num_right: int, state: State) -> None:
+    claim = Claim(words="a falls", table="IV", fallen=("a",), columns=(BPDA,))
+    assert judged(claim, record("IV", [cell("a", BPDA, num_right)])).state == state
+
+
+@pytest.mark.parametrize(("a", "state"), [(5000, "shown"), (5400, "not shown"), (7000, "the other way round"),
+                                          (3000, "the other way round")])  # fmt: skip
+def test_near_is_within_five_points_to_either_side(a: int, state: State) -> None:
+    claim = Claim(words="a is near b", table="I", near=(("a", "b"),), columns=(BPDA,))
+    cells = [cell("a", BPDA, a, 10_000), cell("b", BPDA, 5000, 10_000)]
+    assert judged(claim, record("I", cells)).state == state
+
+
+def test_every_claim_names_rows_and_columns_of_its_table() -> None:
+    for claim in CLAIMS:
+        rows = {*claim.fallen, *(name for pair in (*claim.pairs, *claim.near) for name in pair)}
+        assert rows
+        assert rows <= set(rows_of(claim.table))
+        assert set(claim.columns) <= set(columns_of(claim.table))
+        assert judged(claim, None).state == "no table yet"
+
+
+def test_the_section_has_the_newest_record_of_each_table_and_what_training_took(tmp_path: Path) -> None:
+    assert newest_tables(tmp_path) == {}
+    assert paper_section({}) == ""
+    for table, date, num in (("IV", "2026-01-02", 500), ("IV", "2026-01-03", 700), ("I", "2026-01-01", 300),
+                             ("5", "2026-01-01", 300)):  # fmt: skip
+        held = record(table, [cell("hgd", CLEAN, num), cell("jpeg", CLEAN, num)], f"{date}T00:00:00+00:00")
+        (tmp_path / f"{theme_of(table)}_cpu_{date}.json").write_text(json.dumps(held))
+    found = newest_tables(tmp_path)
+    assert list(found) == ["I", "IV", FIGURE_5]
+    page = paper_section(found)
+    assert page.index("### Table I:") < page.index("### Table IV:") < page.index("### Figure 5:")
+    assert "| hgd | 70.00 " in page
+    assert "| hgd | 50.00 " not in page
+    assert "| hgd | 2 | 97792 | 0.50 | l1 0.05 |" in page
+    assert "| jpeg | 2 |" not in page
+    assert page.count("| no table yet |") == len(CLAIMS)
+
+
+def test_a_record_of_a_table_is_told_from_other_files(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    assert table_of(path) is None
+    for text, is_table in (("{", False), ("[]", False), ('{"kind": "robustness"}', False),
+                           (json.dumps(record("IV", [cell("hgd", CLEAN, 1)])), True)):  # fmt: skip
+        path.write_text(text)
+        assert (table_of(path) is not None) == is_table
