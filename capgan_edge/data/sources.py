@@ -13,6 +13,7 @@ from capgan_edge.data.archive import archive_files, decode_archive, is_archive
 from capgan_edge.data.cache import cached, key_of
 from capgan_edge.data.decoded import Decoded, Split, check_max_corrupt_percent
 from capgan_edge.data.folder import decode_folder
+from capgan_edge.data.gtsrb import readable_names
 from capgan_edge.data.images import ImageSet
 from capgan_edge.data.tree import open_directory, open_zip
 from capgan_edge.errors import ConfigError, DataError
@@ -34,7 +35,8 @@ def load(source: str | Path, split: Split, *, cache: bool = True, max_corrupt_pe
 
     `source` is `signs` or `signs:64` (drawn by code, 64 px), a directory or a .zip of `train/<class>/*` and
     `test/<class>/*`, CIFAR-10's python archive (packed or unpacked), or the name of one of these in the folder that
-    CAPGAN_EDGE_DATA names. A corrupt image is skipped and named in the log, up to `max_corrupt_percent` of the split.
+    CAPGAN_EDGE_DATA names. GTSRB's numbered folders get their signs' names. A corrupt image is skipped and named in the
+    log, up to `max_corrupt_percent` of the split.
 
     Raises:
         DataError: the data is missing, empty, corrupt or inconsistent.
@@ -54,7 +56,7 @@ def load(source: str | Path, split: Split, *, cache: bool = True, max_corrupt_pe
         name=name,
         images_NHWC=decoded.images_NHWC,
         labels_N=decoded.labels_N,
-        class_names=decoded.class_names,
+        class_names=readable_names(decoded.class_names),
     )
 
 

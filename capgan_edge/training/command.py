@@ -57,7 +57,8 @@ Devices = Annotated[int | None, typer.Option(min=1, help=_DEVICES_HELP)]
 Seed = Annotated[int, typer.Option(min=0)]
 BatchSize = Annotated[int, typer.Option(min=2, help="Images a step.")]
 Mirror = Annotated[
-    bool | None, typer.Option("--mirror/--no-mirror", help="Mirror half of the images (default: all but drawn signs).")
+    bool | None,
+    typer.Option("--mirror/--no-mirror", help="Mirror half of the images (default: all but `signs` and GTSRB)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 

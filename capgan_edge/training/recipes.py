@@ -65,6 +65,14 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             purifier=CapGanConfig(epochs=4, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
                                   smallest_epsilon=0.0),
         ),
+        # German traffic signs, 43 of them, from photographs: what a camera in a car sees.
+        "gtsrb-nano": Recipe(
+            data="gtsrb32",
+            victim=VictimConfig(epochs=10, small_crop_epochs=4, is_mirrored=False),
+            preset="nano",
+            purifier=CapGanConfig(epochs=4, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
+                                  is_mirrored=False, smallest_epsilon=0.0),
+        ),
         # Trained end to end against an attacker who has the gradient of all of it.
         "cifar10-robust-nano": Recipe(
             data="cifar10-jpeg",
@@ -75,7 +83,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
     }
 )  # fmt: skip
 PACKAGED = tuple(name for name in RECIPES if name != "signs-demo")
-"""Recipes whose pairs are in the zoo."""
+"""Recipes that packages are made of; not every one of them is in the zoo (`capgan_edge.zoo.names()`)."""
 
 
 def train_recipe(

@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from capgan_edge import data
+from capgan_edge.data.gtsrb import is_gtsrb
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.presets import PRESETS
@@ -110,8 +111,8 @@ def preset_of(name: str) -> PurifierConfig:
 
 
 def is_mirrored(wanted: bool | None, source: str) -> bool:
-    """Whether to mirror images: as an option says, else all but drawn road signs (keep left is not keep right)."""
-    return not is_drawn(source) if wanted is None else wanted
+    """Whether to mirror images: as an option says, else all but `signs` and GTSRB (keep left is not keep right)."""
+    return not (is_drawn(source) or is_gtsrb(source)) if wanted is None else wanted
 
 
 def held_out_of(wanted: int, train: ImageSet) -> int:

@@ -40,7 +40,8 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(
 
 
 def test_all_but_drawn_signs_are_mirrored_unless_told() -> None:
-    assert [is_mirrored(None, source) for source in ("signs", "signs:64", "photos", "signs.zip")] == [
+    assert [is_mirrored(None, source) for source in ("signs", "signs:64", "photos", "signs.zip", "data/GTSRB.zip",
+                                                              "gtsrb32")] == [
         False, False, True, True
     ]  # fmt: skip
     assert is_mirrored(True, "signs")
@@ -105,7 +106,7 @@ def test_a_victim_for_images_too_small_for_a_purifier_is_said_aloud(tmp_path: Pa
     [(["purifier", "--preset", "huge"], "got 'huge'; name one with --preset"),
      (["purifier", "--schedule", "linear"], "got 'linear'; name one of these"),
      (["recipe", "signs-huge"],
-      "expected a recipe among signs-nano, signs-demo, cifar10-nano, cifar10-robust-nano, got 'signs-huge'; name one")],
+      "expected a recipe among signs-nano, signs-demo, cifar10-nano, gtsrb-nano, cifar10-robust-nano, got 'signs-huge'; name one")],
     ids=["preset", "schedule", "recipe"],
 )  # fmt: skip
 def test_an_unknown_name_is_refused_with_what_to_do(arguments: list[str], message: str, capsys: Output) -> None:

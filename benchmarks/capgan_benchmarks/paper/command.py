@@ -28,7 +28,9 @@ def paper(
         list[str] | None, typer.Option(help="Test images of one attack, e.g. cw=64; again for more.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Images a step of training.")] = 128,
-    mirror: Annotated[bool | None, typer.Option("--mirror/--no-mirror", help="Default: all but drawn signs.")] = None,
+    mirror: Annotated[
+        bool | None, typer.Option("--mirror/--no-mirror", help="Default: all but `signs` and GTSRB.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: torch's choice).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it will cost, in PFLOP and hours.")] = False,
