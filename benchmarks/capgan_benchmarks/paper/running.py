@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capgan_benchmarks.paper.cells import EPSILON, Bench, Cell, Done
+from capgan_benchmarks.paper.figure import figure_of
 from capgan_benchmarks.paper.page import page_of
 from capgan_benchmarks.paper.plan import EPSILON_LEVELS, FIGURE_5, PaperConfig, columns_of, rows_of, systems_of
 from capgan_benchmarks.paper.printed import CLEAN, Column
@@ -60,6 +61,8 @@ def run_paper(config: PaperConfig, say: Say, attacking: Attacking) -> list[Path]
             path = config.out / (f"table-{table}.json" if table != FIGURE_5 else "figure-5.json")
             write_json(path, record)
             write_atomic(path.with_suffix(".md"), page_of(record).encode())
+            if table == FIGURE_5:
+                write_atomic(path.with_suffix(".svg"), figure_of(record).encode())
             say(f"wrote {path}")
             written.append(path)
     return written

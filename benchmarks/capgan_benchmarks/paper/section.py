@@ -14,6 +14,8 @@ from capgan_benchmarks.paper.record import COMMAND
 from capgan_benchmarks.records import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
+FIGURE = "paper-figure-5.svg"
+"""In docs/, beside the page."""
 
 
 def theme_of(table: str) -> str:
@@ -42,8 +44,10 @@ def paper_section(records: Mapping[str, Mapping[str, Any]]) -> str:
         "([paper-tables.md](paper-tables.md)); the budget is named under each table, and is a small part of the "
         "paper's 200 epochs.",
     ]
-    for record in records.values():
+    for table, record in records.items():
         parts.append("#" + page_of(record).rstrip())
+        if table == FIGURE_5:
+            parts.append(f"![Accuracy over epsilon, every defence]({FIGURE})")
     return "\n\n".join([*parts, _claims(records), _training(records)])
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from capgan_benchmarks.keep_record import table_of
 from capgan_benchmarks.paper.claims import CLAIMS, Claim, State, judged
+from capgan_benchmarks.paper.figure import figure_of
 from capgan_benchmarks.paper.plan import FIGURE_5, columns_of, rows_of
 from capgan_benchmarks.paper.section import newest_tables, paper_section, theme_of
 
@@ -87,6 +89,17 @@ def test_the_section_has_the_newest_record_of_each_table_and_what_training_took(
     assert "| hgd | 2 | 97792 | 0.50 | l1 0.05 |" in page
     assert "| jpeg | 2 |" not in page
     assert page.count("| no table yet |") == len(CLAIMS)
+
+
+def test_the_figure_has_a_curve_with_its_intervals_for_every_system() -> None:
+    held = record(FIGURE_5, [cell(name, column, num) for name, num in (("bare", 900), ("hgd", 700))
+                             for column in (CLEAN, ("transfer", "fgsm"))])  # fmt: skip
+    root = ElementTree.fromstring(figure_of(held))
+    said = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert "hgd, 0/255: 70.0 % (0.0 to 100.0)" in said
+    assert "hgd, 8/255: 70.0 % (0.0 to 100.0)" in said
+    names = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text") if each.get("class") == "name"]
+    assert names == ["bare", "hgd"]
 
 
 def test_a_record_of_a_table_is_told_from_other_files(tmp_path: Path) -> None:
