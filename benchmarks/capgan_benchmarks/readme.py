@@ -13,6 +13,7 @@ from capgan_benchmarks.latency.goals_table import goals_section, goals_table
 from capgan_benchmarks.latency.peers_table import peers_table
 from capgan_benchmarks.packaged_weights import weights_note
 from capgan_benchmarks.paper import section
+from capgan_benchmarks.paper.extract import extract
 from capgan_benchmarks.paper.figure import figure_of
 from capgan_benchmarks.paper.plan import FIGURE_5
 from capgan_benchmarks.paper.section import newest_tables
@@ -31,6 +32,7 @@ BEGIN_PRECISION, END_PRECISION = "<!-- precisions:", "<!-- end of precisions -->
 BEGIN_THREATS, END_THREATS = "<!-- threats:", "<!-- end of threats -->"
 BEGIN_FAULTS, END_FAULTS = "<!-- faults:", "<!-- end of faults -->"
 BEGIN_GOALS, END_GOALS = "<!-- goals:", "<!-- end of goals -->"
+BEGIN_DEFENCES, END_DEFENCES = "<!-- defences:", "<!-- end of defences -->"
 BEGIN_PEERS, END_PEERS = "<!-- peers:", "<!-- end of peers -->"
 ARTIFACT = "purified, model.fp32.onnx, 8-bit frames"
 VICTIM = "bare classifier, raw_logits of model.fp32.onnx, 8-bit frames"
@@ -53,6 +55,8 @@ def with_tables(text: str) -> str:
     text = _between(text, BEGIN, END, table())
     text = _between(text, BEGIN_THREATS, END_THREATS, readme_table())
     text = _between(text, BEGIN_FAULTS, END_FAULTS, faults_table())
+    if BEGIN_DEFENCES in text:
+        text = _between(text, BEGIN_DEFENCES, END_DEFENCES, extract(newest_tables()))
     if BEGIN_GOALS in text:
         text = _between(text, BEGIN_GOALS, END_GOALS, goals_table())
     record = newest_record()

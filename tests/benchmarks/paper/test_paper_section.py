@@ -11,6 +11,7 @@ import pytest
 
 from capgan_benchmarks.keep_record import table_of
 from capgan_benchmarks.paper.claims import CLAIMS, Claim, State, judged
+from capgan_benchmarks.paper.extract import extract
 from capgan_benchmarks.paper.figure import figure_of
 from capgan_benchmarks.paper.plan import FIGURE_5, columns_of, rows_of
 from capgan_benchmarks.paper.section import newest_tables, paper_section, theme_of
@@ -100,6 +101,15 @@ def test_the_figure_has_a_curve_with_its_intervals_for_every_system() -> None:
     assert "hgd, 8/255: 70.0 % (0.0 to 100.0)" in said
     names = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text") if each.get("class") == "name"]
     assert names == ["bare", "hgd"]
+
+
+def test_the_extract_has_a_row_a_defence_and_the_papers_figure_behind_ours() -> None:
+    assert extract({}) == "No table has been run yet."
+    end = cell("hgd", ("end-to-end", "pgd-40"), 20) | {"paper_percent": 0.01}
+    found = extract({"IV": record("IV", [cell("hgd", CLEAN, 900), end])})
+    assert "| hgd | 90.0 [0.0, 100.0] | - | - | - | 2.0 [0.0, 100.0] / 0.01 |" in found
+    assert "jpeg" not in found
+    assert "nano, 2 epochs for every defence (the paper: 200), cifar10-jpeg/test, n = 1000, seed 0, a CPU" in found
 
 
 def test_a_record_of_a_table_is_told_from_other_files(tmp_path: Path) -> None:
