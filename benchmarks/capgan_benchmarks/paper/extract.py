@@ -50,8 +50,8 @@ def _words(cell: Mapping[str, Any] | None) -> str:
 def _origin(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return what the tables were made of, in a line for each that differ."""
     said = dict.fromkeys(
-        f"{each['scale']}, {each['epochs']} epochs for every defence (the paper: 200), {each['data']}, n = {each['n']}, "
-        f"seed {each['seed']}, {each['environment']['cpu']}, {each['date'][:10]}."
+        f"{each['scale']}, {each['epochs']} epochs for every defence (the paper: 200), {each['data']}, "
+        f"n = {each['n']}, seed {each['seed']}, {each['environment']['cpu']}, {each['date'][:10]}."
         for each in records.values()
     )
     return list(said)
