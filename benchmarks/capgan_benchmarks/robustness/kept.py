@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from capgan_benchmarks.robustness.fitting import (
     END_TO_END,
     FAKE_QUANT,
     OF_ONE_ARTIFACT,
+    QUERY,
     TRANSFER,
 )
 from capgan_benchmarks.robustness.store import BatchStore, batch_key, without_floats
@@ -52,13 +53,17 @@ class Kept:
         return self.scenario.threat
 
     def craft(self, attack: Attack, images: ImageSet, *, number: int = 0) -> CraftedSet:
-        """Return the batch from the store, or craft and keep it; its float images are let go."""
-        key = batch_key(scenario=self.threat.name, target_sha256=self.target_sha256, attack=attack, number=number,
+        """Return the batch from the store, or craft and keep it; its float images are let go.
+
+        What asks for outputs alone is the same attack with or without the gradients at hand: crafted once for both.
+        """
+        kept_as = END_TO_END if self.threat.name == QUERY else self.threat.name
+        key = batch_key(scenario=kept_as, target_sha256=self.target_sha256, attack=attack, number=number,
                         images=images, extra=self.extra)  # fmt: skip
         held = self.store.load(key)
         if held is not None:
             self.done(len(images), None)
-            return held
+            return replace(held, scenario=self.threat.name, knowledge=self.threat.gradient_by)
         started_s = time.monotonic()
         crafted = without_floats(self.scenario.craft(attack, images, number=number))
         self.store.save(key, crafted)

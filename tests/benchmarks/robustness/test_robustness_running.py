@@ -60,6 +60,7 @@ def test_every_system_is_scored_on_every_cell(finished: Finished, tmp_path: Path
     _attacks_bite(finished)
     _frames_stay_within_epsilon(finished)
     _artifact_transfer_is_end_to_end(finished)
+    _queries_are_asked_once_for_two_threats(finished)
     _worst_is_the_minimum_over_attacks(finished)
     _flips_are_counted(finished)
     _suspicion_is_measured_where_there_is_one(finished)
@@ -96,6 +97,15 @@ def _artifact_transfer_is_end_to_end(finished: Finished) -> None:
     shown = finished.crafted[("artifact-transfer", "PGD-3", EPSILON)]
     assert np.array_equal(twin.frames_NHWC, shown.frames_NHWC)
     assert cell(finished, "artifact-transfer", "PGD-3").targets == (FP32, INT8)
+
+
+def _queries_are_asked_once_for_two_threats(finished: Finished) -> None:
+    """With gradients at hand or not, what asks for outputs alone is the same attack: made once, told by its threat."""
+    asked, knowing = (finished.crafted[(name, "Square-10", EPSILON)] for name in ("query", "end-to-end"))
+    assert np.array_equal(asked.frames_NHWC, knowing.frames_NHWC)
+    assert asked.seconds == knowing.seconds, "the second was made again"
+    assert (asked.scenario, asked.knowledge) == ("query", "outputs of f(T(.))")
+    assert (knowing.scenario, knowing.knowledge) == ("end-to-end", "f(T(.))")
 
 
 def _worst_is_the_minimum_over_attacks(finished: Finished) -> None:
