@@ -41,7 +41,7 @@ from capgan_edge.training.robust_config import RobustConfig, attack_steps
 from capgan_edge.training.robust_ema import WeightAverage
 from capgan_edge.training.robust_labels import cutmix, soft_labels
 from capgan_edge.training.robust_overfitting import Watched, has_collapsed, more_steps
-from capgan_edge.training.robust_stages import Stage, crop_px_at, stage_at
+from capgan_edge.training.robust_stages import Stage, awp_gamma_at, crop_px_at, stage_at
 from capgan_edge.training.robust_state import RobustState, state_from
 from capgan_edge.training.robust_steps import RobustSteps
 from capgan_edge.training.robust_watch import RobustWatch
@@ -162,7 +162,8 @@ class RobustRun:
             if config.has_cutmix:
                 x_BCHW, targets_BK = cutmix(x_BCHW, targets_BK, generator)
             x_BCHW, targets_BK = self.fabric.to_device((x_BCHW, targets_BK))
-            found, is_right_B = self.steps.step(stage.name, x_BCHW, targets_BK, self.state.attack_steps, generator)
+            found, is_right_B = self.steps.step(stage.name, x_BCHW, targets_BK, self.state.attack_steps, generator,
+                                                awp_gamma=awp_gamma_at(config, epoch))  # fmt: skip
             self.average.update(self.t_ac, step)
             losses = {name: loss.item() for name, loss in found.items()}
             stop_if_not_finite(losses, self.run_path, epoch=epoch, step=i)

@@ -63,6 +63,12 @@ class RobustConfig:
     """Share of a label that is spread evenly over all classes."""
     has_cutmix: bool = False
     """Replace a box of each image by another image's and mix the labels (Yun et al. 2019), before the attack."""
+    awp_gamma: float = 0.0
+    """Adversarial weight perturbation (Wu et al. 2020) in the stages `head` and `whole`: the gradient is taken where
+    each layer is moved by this share of its norm up the adversarial loss. 0 is without; the authors take 0.005 to 0.01.
+    A step has one pass forward and one back more."""
+    awp_warmup_epochs: int = 0
+    """First epochs of each of these stages without it."""
     ema_decay: float = 0.998
     """Of the average of the weights that is watched and shipped, a step; 0 ships the weights themselves."""
     collapse_points: float = 8.0
@@ -90,6 +96,7 @@ class RobustConfig:
                 "expected label_smoothing and ema_decay in [0, 1) and collapse_points > 0, got "
                 f"{self.label_smoothing}, {self.ema_decay} and {self.collapse_points}"
             )
+        _check_strengthening(self)
         if not 1 <= self.num_watched <= self.num_held_out or self.seed < 0:
             raise ConfigError(
                 f"expected num_watched in [1, {self.num_held_out}] and seed >= 0, got {self.num_watched} and "
@@ -136,3 +143,16 @@ def _check_rates(c: RobustConfig) -> None:
                           f"{c.weight_decay}")  # fmt: skip
     if c.max_gradient_norm is not None and not c.max_gradient_norm > 0:
         raise ConfigError(f"expected max_gradient_norm > 0, or None, got {c.max_gradient_norm}")
+
+
+def _check_strengthening(c: RobustConfig) -> None:
+    if not 0 <= c.awp_gamma < 1 or c.awp_warmup_epochs < 0:
+        raise ConfigError(
+            "expected awp_gamma, a share of each layer's norm, in [0, 1) and awp_warmup_epochs of 0 or more, got "
+            f"{c.awp_gamma} and {c.awp_warmup_epochs}; the authors take 0.005 to 0.01"
+        )
+    if c.awp_gamma and not (c.head_epochs or c.whole_epochs):
+        raise ConfigError(
+            f"expected head_epochs or whole_epochs of 1 or more with awp_gamma {c.awp_gamma}, got 0 of both: no other "
+            "stage has it; leave it out"
+        )
