@@ -69,6 +69,14 @@ class RobustConfig:
     A step has one pass forward and one back more."""
     awp_warmup_epochs: int = 0
     """First epochs of each of these stages without it."""
+    teacher: str = ""
+    """Another finished run of this mode, of a wider preset before the same victim: what its head says (in the stage
+    `head`), or f(T(.)) of its purifier (in `whole`), of the clean image is asked of the attacked one."""
+    teacher_weight: float = 1.0
+    """Weight of T^2 KL(softmax(teacher(x) / T) || softmax(student(a) / T)), where there is a teacher (ARD, Goldblum et
+    al. 2020; RSLAD, Zi et al. 2021); beside it the labels keep their weight of 1."""
+    teacher_temperature: float = 1.0
+    """T above; 1 is RSLAD's."""
     ema_decay: float = 0.998
     """Of the average of the weights that is watched and shipped, a step; 0 ships the weights themselves."""
     collapse_points: float = 8.0
@@ -88,7 +96,7 @@ class RobustConfig:
         check_schedule(self.schedule)
         if not 0 <= self.epsilon <= 1:
             raise ConfigError(f"expected epsilon in [0, 1] (8/255 is {8 / 255:.4f}), got {self.epsilon}")
-        for name in ("beta", "semantic_weight", "l1_weight", "domain_weight", "head_weight"):
+        for name in ("beta", "semantic_weight", "l1_weight", "domain_weight", "head_weight", "teacher_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"expected {name} of 0 or more, got {getattr(self, name)}")
         if not 0 <= self.label_smoothing < 1 or not 0 <= self.ema_decay < 1 or not self.collapse_points > 0:
@@ -151,8 +159,11 @@ def _check_strengthening(c: RobustConfig) -> None:
             "expected awp_gamma, a share of each layer's norm, in [0, 1) and awp_warmup_epochs of 0 or more, got "
             f"{c.awp_gamma} and {c.awp_warmup_epochs}; the authors take 0.005 to 0.01"
         )
-    if c.awp_gamma and not (c.head_epochs or c.whole_epochs):
+    if not 0 < c.teacher_temperature < math.inf:
+        raise ConfigError(f"expected teacher_temperature above 0, got {c.teacher_temperature}; RSLAD's is 1, ARD's 30")
+    wanted = f"awp_gamma {c.awp_gamma}" if c.awp_gamma else "a teacher" if c.teacher else ""
+    if wanted and not (c.head_epochs or c.whole_epochs):
         raise ConfigError(
-            f"expected head_epochs or whole_epochs of 1 or more with awp_gamma {c.awp_gamma}, got 0 of both: no other "
-            "stage has it; leave it out"
+            f"expected head_epochs or whole_epochs of 1 or more with {wanted}, got 0 of both: no other stage has it; "
+            "leave it out"
         )

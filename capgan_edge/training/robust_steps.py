@@ -22,8 +22,8 @@ from capgan_edge.training.robust_awp import perturbed
 from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.robust_stages import Stage, StageName
 
-LOSS_NAMES = ("attacked", "drawn", "head", "kl", "semantic", "l1", "domain")
-ADVERSARIAL = ("attacked", "kl")
+LOSS_NAMES = ("attacked", "drawn", "head", "kl", "semantic", "l1", "domain", "distilled")
+ADVERSARIAL = ("attacked", "kl", "distilled")
 """Those that AWP climbs: what an attack raises."""
 DRAWN_SPREAD = 5.0
 """Class logits that the painter learns to draw have a deviation of 0 (any class) to this (one class), drawn evenly."""
@@ -31,10 +31,14 @@ SEMANTIC = LossWeights()  # only its temperature, 10, plays a part
 
 
 class RobustSteps:
-    """The purifier in training before its victim, and the optimizer of the stage at hand."""
+    """The purifier in training before its victim, the optimizer of the stage at hand, and a frozen teacher or none."""
 
-    def __init__(self, purifier: Purifier, victim: nn.Module, config: RobustConfig, fabric: Fabric) -> None:
+    def __init__(
+        self, purifier: Purifier, victim: nn.Module, config: RobustConfig, fabric: Fabric,
+        teacher: Purifier | None = None,
+    ) -> None:  # fmt: skip
         self.purifier, self.victim, self.config, self.fabric = purifier, victim, config, fabric
+        self.teacher = teacher
         self.optimizer: torch.optim.Optimizer
 
     def enter(self, stage: Stage) -> None:
@@ -72,24 +76,37 @@ class RobustSteps:
         with self.fabric.autocast():
             a_BCHW = craft(self.deployed(stage, self.purifier), x_BCHW, targets_BK, epsilon=self.config.epsilon,
                            steps=steps, generator=generator)  # fmt: skip
+        taught_BK = self._taught(stage, x_BCHW)
         for module in self._trained(stage):
             module.train()
-        losses, logits_BK = self._losses(stage, x_BCHW, a_BCHW, targets_BK)
+        losses, logits_BK = self._losses(stage, x_BCHW, a_BCHW, targets_BK, taught_BK)
         if awp_gamma:
             with perturbed(self.purifier, self._total(losses, ADVERSARIAL), awp_gamma, self.fabric):
-                self._backward(self._losses(stage, x_BCHW, a_BCHW, targets_BK)[0])
+                self._backward(self._losses(stage, x_BCHW, a_BCHW, targets_BK, taught_BK)[0])
         else:
             self._backward(losses)
         self._descend()
         return losses, logits_BK.argmax(1) == targets_BK.argmax(1)
 
+    @torch.no_grad()
+    def _taught(self, stage: StageName, x_BCHW: Tensor) -> Tensor | None:
+        """Return the teacher's logits of the clean images, in the stages that are taught."""
+        if self.teacher is None or stage not in ("head", "whole"):
+            return None
+        with self.fabric.autocast():
+            return self.deployed(stage, self.teacher)(x_BCHW)
+
     def _losses(
-        self, stage: StageName, x_BCHW: Tensor, a_BCHW: Tensor, targets_BK: Tensor
+        self, stage: StageName, x_BCHW: Tensor, a_BCHW: Tensor, targets_BK: Tensor, taught_BK: Tensor | None
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return a stage's losses at the weights as they are, and the logits of the attacked images."""
         losses_of = {"head": self._head_losses, "painter": self._painter_losses, "whole": self._whole_losses}[stage]
         with self.fabric.autocast():  # a new one: autocast keeps casts of weights until it ends, and AWP moves them
-            return losses_of(x_BCHW, a_BCHW, targets_BK)
+            losses, logits_BK = losses_of(x_BCHW, a_BCHW, targets_BK)
+        if taught_BK is not None:
+            softened = LossWeights(temperature=self.config.teacher_temperature)
+            losses["distilled"] = semantic_loss(taught_BK, logits_BK[None], softened)
+        return losses, logits_BK
 
     def _draw(self, x_BCHW: Tensor, num_classes: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
         """Learn to paint any shares of the classes, whatever the image and the features are of."""
@@ -138,7 +155,7 @@ class RobustSteps:
         """Return the weighted sum of the losses that are named, of those that the stage has."""
         c = self.config
         weights = {"attacked": 1.0, "drawn": 1.0, "head": c.head_weight, "kl": c.beta, "semantic": c.semantic_weight,
-                   "l1": c.l1_weight, "domain": c.domain_weight}  # fmt: skip
+                   "l1": c.l1_weight, "domain": c.domain_weight, "distilled": c.teacher_weight}  # fmt: skip
         return torch.stack([weights[name] * losses[name] for name in names if name in losses]).sum()
 
     def _backward(self, losses: dict[str, Tensor]) -> None:
