@@ -103,6 +103,26 @@ def test_a_step_is_from_the_weights_before_by_the_gradient_at_the_perturbed_ones
         torch.testing.assert_close(found[name], weights, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("stage", PERTURBED)
+def test_without_it_a_step_is_bit_for_bit_one_pass_back_clipped(
+    stage: StageName, tiny_victim: SimpleResNet, fabric: Fabric
+) -> None:
+    steps, (x_BCHW, targets_BK) = entered(stage, tiny_victim, fabric), make_batch()
+    a_BCHW = craft(steps.deployed(stage, steps.purifier.eval()), x_BCHW, targets_BK, epsilon=CONFIG.epsilon, steps=0,
+                   generator=torch.Generator().manual_seed(0))  # fmt: skip
+    for module in steps._trained(stage):
+        module.train()
+    losses, _ = (steps._head_losses if stage == "head" else steps._whole_losses)(x_BCHW, a_BCHW, targets_BK)
+    c = CONFIG
+    weights = {"attacked": 1.0, "kl": c.beta, "semantic": c.semantic_weight, "l1": c.l1_weight,
+               "domain": c.domain_weight}  # fmt: skip
+    torch.autograd.backward(torch.stack([weights[name] * loss for name, loss in losses.items()]).sum())
+    nn.utils.clip_grad_norm_(steps.purifier.parameters(), 1.0)
+    steps.optimizer.step()
+    found, _ = stepped(stage, tiny_victim, fabric, 0.0)
+    assert all(torch.equal(tensor, found[name]) for name, tensor in steps.purifier.state_dict().items())
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("stage", PERTURBED)
 def test_it_changes_the_gradient_and_neither_the_statistics_nor_what_is_reported(
