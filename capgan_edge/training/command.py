@@ -106,7 +106,8 @@ def purifier_command(
     data: Data = "signs",
     out: Out = Path("runs/purifier"),
     preset: Annotated[
-        str | None, typer.Option(help="paper, small or nano (default), or robust-nano (default of --mode robust).")
+        str | None,
+        typer.Option(help="paper, small or nano (default); of --mode robust: robust-nano (default) or robust-small."),
     ] = None,
     mode: Annotated[
         Mode | None,

@@ -41,9 +41,10 @@ from capgan_edge.training.robust_config import RobustConfig, attack_steps
 from capgan_edge.training.robust_ema import WeightAverage
 from capgan_edge.training.robust_labels import cutmix, soft_labels
 from capgan_edge.training.robust_overfitting import Watched, has_collapsed, more_steps
-from capgan_edge.training.robust_stages import Stage, crop_px_at, stage_at
+from capgan_edge.training.robust_stages import Stage, awp_gamma_at, crop_px_at, stage_at
 from capgan_edge.training.robust_state import RobustState, state_from
 from capgan_edge.training.robust_steps import RobustSteps
+from capgan_edge.training.robust_teacher import check_same_teacher, load_teacher, teacher_state
 from capgan_edge.training.robust_watch import RobustWatch
 from capgan_edge.training.runs import check_same_victim, mark_finished, mark_started
 from capgan_edge.training.schedule import learning_rate, set_learning_rate
@@ -69,8 +70,10 @@ class RobustRun:
     ) -> None:
         check_size(train, smallest_px=SMALLEST_PURIFIER_PX)
         check_shape(config, purifier, len(train.class_names))
+        teacher = load_teacher(config, victim_state, train)
         make_folder(run_path)
         self.origin = origin_state(source, fabric)
+        self.taught_by = teacher_state(teacher)
         self.config, self.shape, self.fabric, self.run_path = config, purifier, fabric, run_path
         self.victim, self.victim_state, self.train_set = victim.eval().requires_grad_(False), victim_state, train
         torch.manual_seed(config.seed)
@@ -82,7 +85,7 @@ class RobustRun:
         if initial is not None:
             self.t_ac.load_state_dict(initial.state_dict())
         self.average = WeightAverage(self.t_ac, config.ema_decay)
-        self.steps = RobustSteps(self.t_ac, fast, config, fabric)
+        self.steps = RobustSteps(self.t_ac, fast, config, fabric, None if teacher is None else place(fabric, teacher))
         self.watch = RobustWatch(held_out.take(config.num_watched, seed=config.seed), config.epsilon, fabric,
                                  seed=config.seed)  # fmt: skip
         self.state = RobustState(attack_steps=attack_steps(config.attack), history=[])
@@ -98,6 +101,7 @@ class RobustRun:
         """Go on from `last.json`; the rest is bit for bit what an unbroken run would have done."""
         checkpoint = load_checkpoint(self.run_path, "purifier")
         check_same_victim(checkpoint.state.get("victim"), self.victim_state, self.run_path)
+        check_same_teacher(checkpoint.state, self.taught_by, self.run_path)
         self.first_epoch, self.best_percent = checkpoint.epoch, best_percent_of(checkpoint)
         self.state = state_from(checkpoint.state, self.run_path)
         if checkpoint.epoch < self.config.epochs:
@@ -162,7 +166,8 @@ class RobustRun:
             if config.has_cutmix:
                 x_BCHW, targets_BK = cutmix(x_BCHW, targets_BK, generator)
             x_BCHW, targets_BK = self.fabric.to_device((x_BCHW, targets_BK))
-            found, is_right_B = self.steps.step(stage.name, x_BCHW, targets_BK, self.state.attack_steps, generator)
+            found, is_right_B = self.steps.step(stage.name, x_BCHW, targets_BK, self.state.attack_steps, generator,
+                                                awp_gamma=awp_gamma_at(config, epoch))  # fmt: skip
             self.average.update(self.t_ac, step)
             losses = {name: loss.item() for name, loss in found.items()}
             stop_if_not_finite(losses, self.run_path, epoch=epoch, step=i)
@@ -197,7 +202,8 @@ class RobustRun:
         state = {"mode": "robust", "config": asdict(self.config), "purifier": asdict(self.shape),
                  "victim": dict(self.victim_state), "class_names": list(train.class_names),
                  "size_px": list(train.size_px), "data": train.name, "stage": stage.name,
-                 "best_percent": self.best_percent, "row": row} | asdict(self.state) | self.origin  # fmt: skip
+                 "best_percent": self.best_percent, "row": row,
+                 **asdict(self.state), **self.origin, **self.taught_by}  # fmt: skip
         save_checkpoint(self.run_path, Checkpoint(kind="purifier", epoch=epoch, tensors=tensors, state=state),
                         is_best=is_best)  # fmt: skip
         draw_losses(self.run_path)

@@ -63,6 +63,20 @@ class RobustConfig:
     """Share of a label that is spread evenly over all classes."""
     has_cutmix: bool = False
     """Replace a box of each image by another image's and mix the labels (Yun et al. 2019), before the attack."""
+    awp_gamma: float = 0.0
+    """Adversarial weight perturbation (Wu et al. 2020) in the stages `head` and `whole`: the gradient is taken where
+    each layer is moved by this share of its norm up the adversarial loss. 0 is without; the authors take 0.005 to 0.01.
+    A step has one pass forward and one back more."""
+    awp_warmup_epochs: int = 0
+    """First epochs of each of these stages without it."""
+    teacher: str = ""
+    """Another finished run of this mode, of a wider preset before the same victim: what its head says (in the stage
+    `head`), or f(T(.)) of its purifier (in `whole`), of the clean image is asked of the attacked one."""
+    teacher_weight: float = 1.0
+    """Weight of T^2 KL(softmax(teacher(x) / T) || softmax(student(a) / T)), where there is a teacher (ARD, Goldblum et
+    al. 2020; RSLAD, Zi et al. 2021); beside it the labels keep their weight of 1."""
+    teacher_temperature: float = 1.0
+    """T above; 1 is RSLAD's."""
     ema_decay: float = 0.998
     """Of the average of the weights that is watched and shipped, a step; 0 ships the weights themselves."""
     collapse_points: float = 8.0
@@ -82,7 +96,7 @@ class RobustConfig:
         check_schedule(self.schedule)
         if not 0 <= self.epsilon <= 1:
             raise ConfigError(f"expected epsilon in [0, 1] (8/255 is {8 / 255:.4f}), got {self.epsilon}")
-        for name in ("beta", "semantic_weight", "l1_weight", "domain_weight", "head_weight"):
+        for name in ("beta", "semantic_weight", "l1_weight", "domain_weight", "head_weight", "teacher_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"expected {name} of 0 or more, got {getattr(self, name)}")
         if not 0 <= self.label_smoothing < 1 or not 0 <= self.ema_decay < 1 or not self.collapse_points > 0:
@@ -90,6 +104,7 @@ class RobustConfig:
                 "expected label_smoothing and ema_decay in [0, 1) and collapse_points > 0, got "
                 f"{self.label_smoothing}, {self.ema_decay} and {self.collapse_points}"
             )
+        _check_strengthening(self)
         if not 1 <= self.num_watched <= self.num_held_out or self.seed < 0:
             raise ConfigError(
                 f"expected num_watched in [1, {self.num_held_out}] and seed >= 0, got {self.num_watched} and "
@@ -136,3 +151,19 @@ def _check_rates(c: RobustConfig) -> None:
                           f"{c.weight_decay}")  # fmt: skip
     if c.max_gradient_norm is not None and not c.max_gradient_norm > 0:
         raise ConfigError(f"expected max_gradient_norm > 0, or None, got {c.max_gradient_norm}")
+
+
+def _check_strengthening(c: RobustConfig) -> None:
+    if not 0 <= c.awp_gamma < 1 or c.awp_warmup_epochs < 0:
+        raise ConfigError(
+            "expected awp_gamma, a share of each layer's norm, in [0, 1) and awp_warmup_epochs of 0 or more, got "
+            f"{c.awp_gamma} and {c.awp_warmup_epochs}; the authors take 0.005 to 0.01"
+        )
+    if not 0 < c.teacher_temperature < math.inf:
+        raise ConfigError(f"expected teacher_temperature above 0, got {c.teacher_temperature}; RSLAD's is 1, ARD's 30")
+    wanted = f"awp_gamma {c.awp_gamma}" if c.awp_gamma else "a teacher" if c.teacher else ""
+    if wanted and not (c.head_epochs or c.whole_epochs):
+        raise ConfigError(
+            f"expected head_epochs or whole_epochs of 1 or more with {wanted}, got 0 of both: no other stage has it; "
+            "leave it out"
+        )

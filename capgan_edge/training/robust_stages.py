@@ -48,3 +48,10 @@ def stage_at(config: RobustConfig, epoch: int) -> Stage:
 def crop_px_at(config: RobustConfig, epoch: int) -> int | None:
     """Return the side of an epoch's crops, or None for the whole image."""
     return config.small_crop_px if epoch < config.head_small_crop_epochs else None
+
+
+def awp_gamma_at(config: RobustConfig, epoch: int) -> float:
+    """Return the AWP of an epoch: 0 in a stage's first `awp_warmup_epochs`, and where the painter is trained alone."""
+    stage = stage_at(config, epoch)
+    is_on = stage.name in ("head", "whole") and epoch - stage.first_epoch >= config.awp_warmup_epochs
+    return config.awp_gamma if is_on else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,6 +17,7 @@ from capgan_edge.training.checkpoint import load_checkpoint, read_pointer
 from capgan_edge.training.device import Precision
 from capgan_edge.training.robust import RobustRun
 from capgan_edge.training.robust_config import RobustConfig
+from capgan_edge.training.robust_teacher import lasting_teacher
 from capgan_edge.training.runs import check_same_victim, load_purifier_run, run_summary, victim_state
 from capgan_edge.training.start import (
     Summary,
@@ -82,14 +83,17 @@ def start_robust(
     if is_resumed:
         purifier, own, checkpoint = load_purifier_run(out)
         check_same_data(checkpoint.state, train, out)
+        teacher = lasting_teacher(config)
         config, shape = settings_from(RobustConfig, checkpoint.state.get("config"), out), purifier.config
+        config = replace(config, teacher=teacher or config.teacher)  # the same one may lie elsewhere by now
         module, identity = find_victim(victim, weights, train) if victim else own_victim(own, checkpoint, out)
         check_same_victim(victim_state(own) if own else checkpoint.state["victim"], identity, out)
         fabric = fabric_of_run(checkpoint.state, out, precision, devices)
     else:
         shape, initial = _start_of(config, preset, init_from, train)
         num_held_out = held_out_of(config.num_held_out, train)
-        config = replace(config, num_held_out=num_held_out, num_watched=min(config.num_watched, num_held_out))
+        config = replace(config, num_held_out=num_held_out, num_watched=min(config.num_watched, num_held_out),
+                         teacher=lasting_teacher(config))  # fmt: skip
         module, identity = find_victim(victim, weights, train)
         fabric = fabric_of_run({}, out, precision, devices)
     run = RobustRun(config, shape, module, identity, train, out, fabric, source=source, initial=initial)
@@ -113,11 +117,13 @@ def refuse_other_start(out: Path, settings: Sequence[str], config: RobustConfig,
             f"expected no --init-from beside --resume, got {init_from}; {out} has its start: leave it out"
         )
     stored = read_pointer(out / "last.json")["state"].get("config")
-    its = stored if isinstance(stored, dict) else {}
+    its = asdict(RobustConfig()) | (stored if isinstance(stored, dict) else {})  # an older run lacks the newer settings
     for name in (text.partition("=")[0] for text in settings):
         given = getattr(config, name)
-        if name not in its or its[name] == given or (name in _LESS_OF_FEW and given > its[name]):
+        if its[name] == given or (name in _LESS_OF_FEW and given > its[name]):
             continue
+        if name == "teacher" and given:
+            continue  # compared by its weights, wherever they lie
         raise ConfigError(
             f"expected --set {name}={its[name]}, with which {out} was started, got {name}={given}; leave it out, or "
             "start in a new folder"

@@ -6,7 +6,7 @@ Shapes: B batch, C channel, H height, W width, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -18,20 +18,27 @@ from capgan_edge.models.robust_purifier import RobustPurifier
 from capgan_edge.training.device import average_gradients
 from capgan_edge.training.losses import LossWeights, domain_loss, semantic_loss
 from capgan_edge.training.robust_attack import craft, noisy
+from capgan_edge.training.robust_awp import perturbed
 from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.robust_stages import Stage, StageName
 
-LOSS_NAMES = ("attacked", "drawn", "head", "kl", "semantic", "l1", "domain")
+LOSS_NAMES = ("attacked", "drawn", "head", "kl", "semantic", "l1", "domain", "distilled")
+ADVERSARIAL = ("attacked", "kl", "distilled")
+"""Those that AWP climbs: what an attack raises."""
 DRAWN_SPREAD = 5.0
 """Class logits that the painter learns to draw have a deviation of 0 (any class) to this (one class), drawn evenly."""
 SEMANTIC = LossWeights()  # only its temperature, 10, plays a part
 
 
 class RobustSteps:
-    """The purifier in training before its victim, and the optimizer of the stage at hand."""
+    """The purifier in training before its victim, the optimizer of the stage at hand, and a frozen teacher or none."""
 
-    def __init__(self, purifier: Purifier, victim: nn.Module, config: RobustConfig, fabric: Fabric) -> None:
+    def __init__(
+        self, purifier: Purifier, victim: nn.Module, config: RobustConfig, fabric: Fabric,
+        teacher: Purifier | None = None,
+    ) -> None:  # fmt: skip
         self.purifier, self.victim, self.config, self.fabric = purifier, victim, config, fabric
+        self.teacher = teacher
         self.optimizer: torch.optim.Optimizer
 
     def enter(self, stage: Stage) -> None:
@@ -55,11 +62,13 @@ class RobustSteps:
         return lambda x_BCHW: self.victim(purifier(x_BCHW))
 
     def step(
-        self, stage: StageName, x_BCHW: Tensor, targets_BK: Tensor, steps: int, generator: torch.Generator
-    ) -> tuple[dict[str, Tensor], Tensor]:
+        self, stage: StageName, x_BCHW: Tensor, targets_BK: Tensor, steps: int, generator: torch.Generator, *,
+        awp_gamma: float = 0.0,
+    ) -> tuple[dict[str, Tensor], Tensor]:  # fmt: skip
         """Attack, then update; return the losses, and which attacked images were labelled rightly.
 
         The stage `draw` attacks nothing: there it is which images the victim labels as they were drawn.
+        With `awp_gamma` the update is by the gradient at perturbed weights; what is returned is of the weights proper.
         """
         self.purifier.eval()
         if stage == "draw":
@@ -67,13 +76,37 @@ class RobustSteps:
         with self.fabric.autocast():
             a_BCHW = craft(self.deployed(stage, self.purifier), x_BCHW, targets_BK, epsilon=self.config.epsilon,
                            steps=steps, generator=generator)  # fmt: skip
+        taught_BK = self._taught(stage, x_BCHW)
         for module in self._trained(stage):
             module.train()
-        losses_of = {"head": self._head_losses, "painter": self._painter_losses, "whole": self._whole_losses}[stage]
-        with self.fabric.autocast():
-            losses, logits_BK = losses_of(x_BCHW, a_BCHW, targets_BK)
-        self._update(losses)
+        losses, logits_BK = self._losses(stage, x_BCHW, a_BCHW, targets_BK, taught_BK)
+        if awp_gamma:
+            with perturbed(self.purifier, self._total(losses, ADVERSARIAL), awp_gamma, self.fabric):
+                self._backward(self._losses(stage, x_BCHW, a_BCHW, targets_BK, taught_BK)[0])
+        else:
+            self._backward(losses)
+        self._descend()
         return losses, logits_BK.argmax(1) == targets_BK.argmax(1)
+
+    @torch.no_grad()
+    def _taught(self, stage: StageName, x_BCHW: Tensor) -> Tensor | None:
+        """Return the teacher's logits of the clean images, in the stages that are taught."""
+        if self.teacher is None or stage not in ("head", "whole"):
+            return None
+        with self.fabric.autocast():
+            return self.deployed(stage, self.teacher)(x_BCHW)
+
+    def _losses(
+        self, stage: StageName, x_BCHW: Tensor, a_BCHW: Tensor, targets_BK: Tensor, taught_BK: Tensor | None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return a stage's losses at the weights as they are, and the logits of the attacked images."""
+        losses_of = {"head": self._head_losses, "painter": self._painter_losses, "whole": self._whole_losses}[stage]
+        with self.fabric.autocast():  # a new one: autocast keeps casts of weights until it ends, and AWP moves them
+            losses, logits_BK = losses_of(x_BCHW, a_BCHW, targets_BK)
+        if taught_BK is not None:
+            softened = LossWeights(temperature=self.config.teacher_temperature)
+            losses["distilled"] = semantic_loss(taught_BK, logits_BK[None], softened)
+        return losses, logits_BK
 
     def _draw(self, x_BCHW: Tensor, num_classes: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
         """Learn to paint any shares of the classes, whatever the image and the features are of."""
@@ -87,7 +120,8 @@ class RobustSteps:
         with self.fabric.autocast():
             logits_BK = self.victim(purifier.paint(noisy_BCHW, features_BCHW, drawn_BK)).float()
         losses = {"drawn": divergence(drawn_BK, logits_BK)}
-        self._update(losses)
+        self._backward(losses)
+        self._descend()
         return losses, logits_BK.argmax(1) == drawn_BK.argmax(1)
 
     def _head_losses(self, x_BCHW: Tensor, a_BCHW: Tensor, targets_BK: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -117,15 +151,21 @@ class RobustSteps:
         }
         return losses, logits_a_BK
 
-    def _update(self, losses: dict[str, Tensor]) -> None:
+    def _total(self, losses: dict[str, Tensor], names: Iterable[str]) -> Tensor:
+        """Return the weighted sum of the losses that are named, of those that the stage has."""
         c = self.config
         weights = {"attacked": 1.0, "drawn": 1.0, "head": c.head_weight, "kl": c.beta, "semantic": c.semantic_weight,
-                   "l1": c.l1_weight, "domain": c.domain_weight}  # fmt: skip
+                   "l1": c.l1_weight, "domain": c.domain_weight, "distilled": c.teacher_weight}  # fmt: skip
+        return torch.stack([weights[name] * losses[name] for name in names if name in losses]).sum()
+
+    def _backward(self, losses: dict[str, Tensor]) -> None:
         self.optimizer.zero_grad()
-        self.fabric.backward(torch.stack([weights[name] * loss for name, loss in losses.items()]).sum())
+        self.fabric.backward(self._total(losses, losses))
+
+    def _descend(self) -> None:
         average_gradients(self.fabric, self.purifier)
-        if c.max_gradient_norm is not None:
-            nn.utils.clip_grad_norm_(self.purifier.parameters(), c.max_gradient_norm)
+        if self.config.max_gradient_norm is not None:
+            nn.utils.clip_grad_norm_(self.purifier.parameters(), self.config.max_gradient_norm)
         self.optimizer.step()
 
     def _trained(self, stage: StageName) -> list[nn.Module]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from capgan_edge.errors import ConfigError
-from capgan_edge.models.cost import cost_of
+from capgan_edge.models.cost import Cost, cost_of
 from capgan_edge.models.presets import config_kind, preset, purifier_from
 from capgan_edge.models.purifier import Purifier, PurifierConfig
 from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig
@@ -47,6 +47,13 @@ def test_robust_nano_costs_less_than_the_victim_and_fits_beside_it_in_five_megab
     purifier = cost_of(purifier_from(preset("robust-nano")), height_px=32, width_px=32)
     assert purifier.macs <= victim.macs
     assert 4 * (purifier.parameters + victim.parameters) < 5e6
+
+
+def test_robust_small_is_robust_nano_at_twice_the_width_and_four_times_the_cost() -> None:
+    nano, small = (cost_of(purifier_from(preset(f"robust-{size}")), height_px=32, width_px=32)
+                   for size in ("nano", "small"))  # fmt: skip
+    assert small == Cost(macs=256_318_720, parameters=2_909_390)  # exactly what is built now
+    assert small.macs == pytest.approx(4 * nano.macs, rel=0.01)
 
 
 def test_it_starts_as_the_identity_with_a_gradient_to_leave_it() -> None:

@@ -29,7 +29,8 @@ SHORT = [part for setting in STAGES for part in ("--set", setting)]
      ("label_smoothing", 1.0), ("ema_decay", 1.0), ("collapse_points", 0.0), ("max_gradient_norm", 0.0),
      ("learning_rate", 0.0), ("painter_learning_rate", -1.0), ("weight_decay", -1.0), ("schedule", "linear"),
      ("init", "noise"), ("init", "identity"), ("head_epochs", -1), ("head_small_crop_epochs", 99),
-     ("small_crop_px", 10), ("batch_size", 1), ("num_watched", 0), ("seed", -1)],
+     ("small_crop_px", 10), ("awp_gamma", -0.01), ("awp_gamma", 1.0), ("awp_warmup_epochs", -1),
+     ("teacher_weight", -1.0), ("teacher_temperature", 0.0), ("batch_size", 1), ("num_watched", 0), ("seed", -1)],
 )  # fmt: skip
 def test_a_setting_out_of_bounds_is_refused(option: str, value: Any) -> None:
     with pytest.raises(ConfigError, match="expected"):
