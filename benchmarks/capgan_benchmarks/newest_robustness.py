@@ -62,7 +62,8 @@ def words_of(row: Row, *, is_size_said: bool = False) -> list[str]:
         return ["nobody attacks", "-"]
     is_other = cell.epsilon is not None and abs(cell.epsilon - USUAL_EPSILON) > 1e-9
     size = f" at {epsilon_text(cell.epsilon)}" if is_size_said and is_other else ""
-    return [cell.scenario, cell.attack.replace("|", "\\|") + size]
+    distance = "" if cell.distance is None else f", {cell.distance}"
+    return [cell.scenario, cell.attack.replace("|", "\\|") + size + distance]
 
 
 def percent_text(score: Score | Counted | Flips) -> str:

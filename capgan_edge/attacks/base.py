@@ -84,6 +84,7 @@ class Attack(ABC):
             ConfigError: the attack needs gradients and the model gives none.
         """
         _require_batch(x_BCHW, y_B)
+        self.require_model(model)
         generator = torch.Generator(device=x_BCHW.device).manual_seed(self.seed)
         counted = CountedModel(model, y_B)
         with torch.no_grad():
@@ -100,6 +101,13 @@ class Attack(ABC):
     def margin(self) -> float:
         """How much larger a wrong logit has to be than the true one for the attack to be content; 0 where it is."""
         return 0.0
+
+    def require_model(self, model: Model) -> None:  # noqa: B027  # most attacks ask nothing more
+        """Refuse a model that lacks what the attack asks of it.
+
+        Raises:
+            ConfigError: it does.
+        """
 
     @abstractmethod
     def run(self, model: CountedModel, x_BCHW: Tensor, y_B: Tensor, generator: torch.Generator) -> Tensor:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from capgan_edge.attacks.losses import cross_entropy
-from capgan_edge.errors import ConfigError, DataError
+from capgan_edge.errors import ConfigError, DataError, InputError
 
 Model = Callable[[Tensor], Tensor]
 """From float32 RGB in [0, 1], [B, 3, H, W], to logits [B, K]; in eval mode, parameters frozen."""
@@ -63,7 +63,7 @@ class CountedModel:
     def logits(self, x_BCHW: Tensor) -> Tensor:
         """Return float32 logits [B, K]."""
         self._count(self.queries_N)
-        return torch.stack([self._checked(self._model(x_BCHW)) for _ in range(self._samples)]).mean(0)
+        return torch.stack([self._checked(self._ask(x_BCHW)) for _ in range(self._samples)]).mean(0)
 
     def gradient(self, x_BCHW: Tensor, loss: Loss) -> Evaluated:
         """Return the gradient of each image's own loss, the losses, and the logits they were taken at.
@@ -85,7 +85,7 @@ class CountedModel:
     def _gradient_once(self, x_BCHW: Tensor, loss: Loss) -> Evaluated:
         with torch.enable_grad():
             x_BCHW = x_BCHW.detach().requires_grad_()
-            logits_BK = self._checked(self._model(x_BCHW))
+            logits_BK = self._checked(self._ask(x_BCHW))
             loss_B = loss(logits_BK)
             needs_grad = loss_B.requires_grad
             gradient_BCHW = torch.autograd.grad(loss_B.sum(), x_BCHW, allow_unused=True)[0] if needs_grad else None
@@ -101,6 +101,19 @@ class CountedModel:
                 "or a division at zero in it, or use SPSA or Square, which need outputs alone"
             )
         return Evaluated(gradient_BCHW, loss_B.detach(), logits_BK.detach())
+
+    def _ask(self, x_BCHW: Tensor) -> Tensor:
+        try:
+            return self._model(x_BCHW)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if self._num_classes:
+                raise  # it took the first images, so that it is not their shape
+            raise InputError(
+                f"expected images [B, C, H, W] that the model takes, got {list(x_BCHW.shape)}, and it says: {error}; "
+                "scale them to its size, in RGB"
+            ) from error
 
     def _checked(self, logits_BK: Tensor) -> Tensor:
         if logits_BK.ndim != 2 or len(logits_BK) != len(self._rows_B):

@@ -30,6 +30,9 @@ class EOT(Attack):
             torch.manual_seed(self.seed)
             return super().__call__(model, x_BCHW, y_B)
 
+    def require_model(self, model: Model) -> None:
+        self.attack.require_model(model)
+
     @property
     def margin(self) -> float:
         return self.attack.margin

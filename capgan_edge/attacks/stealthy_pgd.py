@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from capgan_edge.attacks.base import (
-    Attacked,
     CountedModel,
     Evaluated,
     LinfAttack,
@@ -71,13 +70,12 @@ class StealthyPGD(LinfAttack):
         if not 1 <= self.emphasis < torch.inf:
             raise ConfigError(f"expected an emphasis of 1 or more, got {self.emphasis}; 4 is the default")
 
-    def __call__(self, model: Model, x_BCHW: Tensor, y_B: Tensor) -> Attacked:
+    def require_model(self, model: Model) -> None:
         if not isinstance(model, Watched):
             raise ConfigError(
                 f"expected a model that also gives its suspicion for StealthyPGD, got {type(model).__name__}; wrap it "
                 "in Watched, or use PGD on a model without a detector"
             )
-        return super().__call__(model, x_BCHW, y_B)
 
     def run(self, model: CountedModel, x_BCHW: Tensor, y_B: Tensor, generator: torch.Generator) -> Tensor:
         first_size = self.epsilon / 4 if self.step_size is None else self.step_size

@@ -20,6 +20,7 @@ from capgan_benchmarks.robustness.kept import Kept
 from capgan_benchmarks.robustness.store import BatchStore
 from capgan_benchmarks.statistics import wilson_interval_percent
 from capgan_benchmarks.threats.bpda import Bpda
+from capgan_benchmarks.threats.crafted import mean_l2
 from capgan_benchmarks.threats.crafting import attack_title, craft_all, labels_of_frames, rows_of
 from capgan_benchmarks.threats.end_to_end import EndToEnd
 from capgan_benchmarks.threats.query import Query
@@ -54,7 +55,7 @@ class Cell:
     settings: Mapping[str, Any]
     """Of the attack."""
     mean_l2: float | None = None
-    """Of the perturbations, pixels in [0, 1]."""
+    """Of the perturbations that fool what was attacked, pixels in [0, 1]; None where none does."""
     queries: int = 0
     gradients: int = 0
     seconds: float = 0.0
@@ -123,7 +124,7 @@ class Bench:
         frames_NHWC = images.images_NHWC if crafted is None else crafted.frames_NHWC
         is_right_N = labels_of_frames(system.defended, frames_NHWC) == images.labels_N
         held: dict[str, Any] = {} if crafted is None else {
-            "mean_l2": float(crafted.l2_N.mean()), "queries": int(crafted.queries_N.sum()),
+            "mean_l2": mean_l2(crafted), "queries": int(crafted.queries_N.sum()),
             "gradients": int(crafted.gradients_N.sum()), "seconds": crafted.seconds}  # fmt: skip
         return Cell(system=system.name, column=column, epsilon=epsilon, n=len(is_right_N),
                     num_right=int(np.count_nonzero(is_right_N)),

@@ -64,7 +64,7 @@ def _words(cell: Mapping[str, Any] | None, usual_n: int) -> str:
         return "-"
     low, high = cell["interval_95"]
     n = "" if cell["n"] == usual_n else f", n = {cell['n']}"
-    if cell["attack"].startswith("cw"):
+    if cell["attack"].startswith("cw") and cell["mean_l2"] is not None:
         n += f", mean L2 {cell['mean_l2']:.2f}"
     ours = f"{cell['percent']:.2f} [{low:.2f}, {high:.2f}{n}]"
     if "paper_percent" not in cell:

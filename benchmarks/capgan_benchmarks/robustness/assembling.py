@@ -34,6 +34,7 @@ from capgan_benchmarks.robustness.subject import FP32, Subject
 from capgan_benchmarks.robustness.systems import Said
 from capgan_benchmarks.robustness.worst import worst_of
 from capgan_benchmarks.threats.catalogue import THREATS
+from capgan_benchmarks.threats.crafted import mean_l2
 
 if TYPE_CHECKING:
     from capgan_benchmarks.threats.crafted import CraftedSet
@@ -88,7 +89,8 @@ def attacked_cell(
         queries=_spread(crafted.queries_N),
         gradients=_spread(crafted.gradients_N),
         num_lost_queries=crafted.num_lost_queries,
-        mean_l2=_mean_l2(crafted, [said[name] for name in targets if name in said]),
+        mean_l2=mean_l2(crafted) if crafted.num_fooled is not None
+        else _mean_l2(crafted, [said[name] for name in targets if name in said]),
         num_confident=crafted.num_confident,
         zero_gradient_percent=zero_gradient_percent,
         rounding=Rounding(judge=held.judge, n=held.n, num_right_float=held.num_right_float,
@@ -105,7 +107,10 @@ def _spread(counts_N: NDArray[np.int64]) -> Spread:
 
 
 def _mean_l2(crafted: CraftedSet, said: Sequence[Said]) -> float | None:
-    """Return the mean distance of the frames that fool the first target; None where none does."""
+    """Return the mean distance of the frames that fool the first target; None where none does.
+
+    For sets that do not say which fooled what was attacked.
+    """
     if not said:
         return None
     is_fooled_N = said[0].labels_N != crafted.labels_N

@@ -42,6 +42,11 @@ class MenuItem:
     has_epsilon: bool = True
     most_images: int | None = None
     """Slow attacks are run on so many at most."""
+    stops_at_boundary: bool = False
+    """Whether an image is left as soon as it fools what is attacked: little past the boundary of that one model, so
+    that it says next to nothing of another."""
+    to_the_end: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that let it go on, where it can."""
 
 
 _MENU: Mapping[str, MenuItem] = {
@@ -53,26 +58,31 @@ _MENU: Mapping[str, MenuItem] = {
     "cw-search": MenuItem(kind="CWL2", length=1000, quick_length=100, lengths=_STEPS, settings=_SEARCH,
                           has_epsilon=False, passes=9 * _GRADIENT_PASSES, most_images=1000),
     "spsa": MenuItem(kind="SPSA", length=100, quick_length=2, lengths=_STEPS, needs_gradients=False, passes=2049,
-                     most_images=256),
+                     most_images=256, stops_at_boundary=True),
     "square": MenuItem(kind="Square", length=5000, quick_length=200, lengths=_QUERIES, needs_gradients=False, passes=1,
-                       most_images=1000),
+                       most_images=1000, stops_at_boundary=True),
     "square-r5": MenuItem(kind="Square", length=5000, quick_length=200, lengths=_QUERIES, settings={"restarts": 5},
-                          needs_gradients=False, passes=5, most_images=1000),
-    "apgd-ce": MenuItem(kind="APGDCE", length=100, quick_length=20, lengths=_STEPS, most_images=1000),
+                          needs_gradients=False, passes=5, most_images=1000, stops_at_boundary=True),
+    "apgd-ce": MenuItem(kind="APGDCE", length=100, quick_length=20, lengths=_STEPS, most_images=1000,
+                        stops_at_boundary=True, to_the_end={"stops_early": False}),
     "apgd-t": MenuItem(kind="APGDT", length=100, quick_length=20, lengths=_STEPS, passes=9 * _GRADIENT_PASSES,
-                       most_images=1000),
+                       most_images=1000, stops_at_boundary=True),
     "fab-t": MenuItem(kind="FABT", length=100, quick_length=20, lengths=_STEPS, passes=9 * (_GRADIENT_PASSES + 1),
-                      most_images=1000),
+                      most_images=1000, stops_at_boundary=True),
     "autoattack": MenuItem(kind="AutoAttack", length=100, quick_length=20, lengths={"steps": 1, "queries": 50},
-                           passes=19 * _GRADIENT_PASSES + 59, most_images=1000),
+                           passes=19 * _GRADIENT_PASSES + 59, most_images=1000,
+                           stops_at_boundary=True),
 }  # fmt: skip
 _NUMBERED = {"pgd-7": ("pgd", 7), "pgd-40": ("pgd", 40)}
 NAMES = tuple(name for name in (*_MENU, *_NUMBERED) if name != "pgd")
-_WITH_LENGTH = re.compile(r"([a-z-]+)-([1-9]\d{0,5})")
+_WITH_LENGTH = re.compile(r"([a-z][a-z0-9-]*)-([1-9]\d{0,5})")
 
 
-def attack_from_name(name: str, *, epsilon: float, seed: int, tier: str) -> Attack:
+def attack_from_name(name: str, *, epsilon: float, seed: int, tier: str, is_transferred: bool = False) -> Attack:
     """Return an attack of the menu; the tier quick makes slow ones short where the name says no length.
+
+    What is transferred is meant to fool another model than the one it is made on, and goes on past the boundary of that
+    where it can.
 
     Raises:
         ConfigError: there is no attack of that name, or epsilon is outside [0, 1].
@@ -81,6 +91,8 @@ def attack_from_name(name: str, *, epsilon: float, seed: int, tier: str) -> Atta
 
     item, length = _item(name, tier)
     settings = {**item.settings, **{what: times * length for what, times in item.lengths.items()}, "seed": seed}
+    if is_transferred:
+        settings |= item.to_the_end
     if item.has_epsilon:
         settings["epsilon"] = epsilon
     attack: Attack = getattr(capgan_edge.attacks, item.kind)(**settings)
@@ -90,6 +102,17 @@ def attack_from_name(name: str, *, epsilon: float, seed: int, tier: str) -> Atta
 def needs_gradients(name: str) -> bool:
     """Whether an attack takes gradients, or lives of outputs alone."""
     return _item(name)[0].needs_gradients
+
+
+def stops_at_boundary(name: str, *, is_transferred: bool) -> bool:
+    """Whether an attack leaves an image as soon as it fools what is attacked, also where it is meant for another."""
+    item = _item(name)[0]
+    return item.stops_at_boundary and not (is_transferred and item.to_the_end)
+
+
+def kind_of(name: str) -> str:
+    """Return an attack's class in `capgan_edge.attacks`."""
+    return _item(name)[0].kind
 
 
 def fewest_classes(name: str) -> int:

@@ -49,7 +49,15 @@ class Made:
         return (
             f"{held.attack} ({held.scenario}) at epsilon {epsilon_text(held.epsilon)} on {held.subject}: "
             f"{100 * self.num_right / held.n:.1f} % right ({low:.1f} to {high:.1f}), n = {held.n} of {held.data.name}"
+            f"{self._distance}"
         )
+
+    @property
+    def _distance(self) -> str:
+        held = self.manifest
+        if not held.num_fooled:
+            return ""
+        return f"; {held.num_fooled} fool what was attacked, mean L2 {held.sum_l2_fooled / held.num_fooled:.2f}"
 
 
 def config_of_one(scenario: str, attack: str, epsilon: str, **options: Any) -> RobustnessConfig:

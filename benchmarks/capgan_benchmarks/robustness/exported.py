@@ -87,6 +87,10 @@ class SetManifest(Record):
     rounding: Rounding
     num_lost_queries: Count
     num_confident: Count | None = None
+    num_fooled: Count | None = None
+    """Images that fool what was attacked, before rounding; None in sets that were written before it was kept."""
+    sum_l2_fooled: FiniteFloat = 0.0
+    """Of their distances from their originals."""
     """As in a record's cell."""
     seconds: Annotated[FiniteFloat, Field(ge=0)]
     arrays: dict[str, Sha256]
@@ -119,7 +123,8 @@ def write_set(path: Path, crafted: CraftedSet, images: ImageSet, facts: SetFacts
         systems=dict(facts.systems), scenario=crafted.scenario, gradient_by=crafted.knowledge, attack=crafted.name,
         settings=crafted.settings, epsilon=facts.epsilon, seed=facts.seed, batch=facts.batch, data=facts.data, n=n,
         rounding=Rounding(**asdict(crafted.rounding)), num_lost_queries=crafted.num_lost_queries,
-        num_confident=crafted.num_confident, seconds=crafted.seconds,
+        num_confident=crafted.num_confident, num_fooled=crafted.num_fooled, sum_l2_fooled=crafted.sum_l2_fooled,
+        seconds=crafted.seconds,
         arrays={name: _sha256(array) for name, array in arrays.items()},
     )  # fmt: skip
     text = np.frombuffer(manifest.model_dump_json(indent=2).encode(), np.uint8)
@@ -155,7 +160,8 @@ def read_set(path: Path, images: ImageSet) -> StoredSet:
         x_NCHW=images_as_floats(frames_NHWC), frames_NHWC=frames_NHWC, labels_N=arrays["labels_N"],
         queries_N=arrays["queries_N"], gradients_N=arrays["gradients_N"], l2_N=arrays["l2_N"],
         rounding=RoundingLoss(**manifest.rounding.model_dump()), num_lost_queries=manifest.num_lost_queries,
-        num_confident=manifest.num_confident, seconds=manifest.seconds,
+        num_confident=manifest.num_confident, num_fooled=manifest.num_fooled, sum_l2_fooled=manifest.sum_l2_fooled,
+        seconds=manifest.seconds,
     )  # fmt: skip
     return StoredSet(crafted=crafted, manifest=manifest)
 

@@ -21,6 +21,10 @@ ARTIFACT_TRANSFER, ARTIFACT_QUERY, FAKE_QUANT = "artifact-transfer", "artifact-q
 OF_ONE_ARTIFACT = (ARTIFACT_QUERY, FAKE_QUANT)
 """Crafted on one artifact, and so once for each."""
 OF_ARTIFACTS = (ARTIFACT_TRANSFER, *OF_ONE_ARTIFACT)
+TRANSFERRED = (TRANSFER, "white-box-victim")
+"""Made on a bare classifier to fool another system: attacks that can go on past its boundary do."""
+MADE_ON_ANOTHER = (*TRANSFERRED, ARTIFACT_TRANSFER)
+"""Made on another model than the one that is scored; what artifact-transfer shows was made end to end."""
 OUTPUTS_ALONE = (QUERY, ARTIFACT_QUERY)
 
 

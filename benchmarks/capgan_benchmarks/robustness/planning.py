@@ -10,11 +10,13 @@ from capgan_benchmarks.robustness import attack_menu
 from capgan_benchmarks.robustness.config import LEVELS, RobustnessConfig, epsilon_text
 from capgan_benchmarks.robustness.fitting import (
     ARTIFACT_QUERY,
+    MADE_ON_ANOTHER,
     OF_ARTIFACTS,
     OF_ONE_ARTIFACT,
     OUTPUTS_ALONE,
     QUERY,
     STEALTHY,
+    TRANSFERRED,
 )
 from capgan_benchmarks.robustness.record import NotTested
 from capgan_benchmarks.robustness.systems import PAIR, VICTIM
@@ -171,7 +173,10 @@ def _why_not_attack(scenario: str, attack: str, subject: Subject) -> str | None:
         return "the file takes 8-bit frames and gives outputs alone; square works here"
     if scenario in OUTPUTS_ALONE and attack_menu.needs_gradients(attack):
         return "it needs gradients, and there are outputs alone; square and spsa work here"
-    if scenario == STEALTHY and not attack.startswith("pgd-"):
+    if scenario in MADE_ON_ANOTHER and attack_menu.stops_at_boundary(attack, is_transferred=scenario in TRANSFERRED):
+        return ("it leaves an image as soon as that fools the model it is made on, and so says next to nothing of "
+                "another; pgd-40, mi-fgsm and cw work here")  # fmt: skip
+    if scenario == STEALTHY and attack_menu.kind_of(attack) != "PGD":
         return "it does not see the suspicion; pgd-7, pgd-40 or another pgd-N works here"
     fewest = attack_menu.fewest_classes(attack)
     if len(subject.labels) < fewest:
@@ -198,7 +203,7 @@ def _require_what_was_named(
                 or f" {name} on " in each.what]  # fmt: skip
         works = "" if subject.pair is not None and subject.pair.has_gradients else (
             f"; {subject.name} has no gradients: {ARTIFACT_QUERY}{'' if subject.pair is None else f' and {QUERY}'} "
-            "with square work")  # fmt: skip
+            "with square works")  # fmt: skip
         why = "; ".join(dict.fromkeys(whys)) or "no threat model of this run takes it"
         raise ConfigError(f"expected {name} to fit what is benchmarked, but: {why}{works}")
 

@@ -140,7 +140,8 @@ class Cell(Record):
     gradients: Spread
     num_lost_queries: Count
     mean_l2: FiniteFloat | None
-    """Of the frames that fool the threat's target; None where none does."""
+    """Of the frames that fool what was attacked (f in white-box-victim, f' in transfer); None where none does. In
+    records of November 2026 of those that fool the first target."""
     num_confident: Count | None = None
     """Images that fool what was attacked with the margin that the attack asks for, before rounding: CW's kappa. Scores
     count every frame that fools, also by less. None where the attack asks for none."""
@@ -164,6 +165,13 @@ class Cell(Record):
             return None
         margin = f" of {self.settings['kappa']:g}" if isinstance(self.settings.get("kappa"), (int, float)) else ""
         return f"{self.num_confident} of {self.n} with a margin{margin}"
+
+    @property
+    def distance(self) -> str | None:
+        """Mean L2 of an attack without an epsilon, in words; None where there is one, or nothing is fooled."""
+        if self.epsilon is not None or self.mean_l2 is None:
+            return None
+        return f"mean L2 {self.mean_l2:.2f}"
 
     def score_of(self, system: str) -> Score | None:
         """Return the score of one system, where it was scored."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from capgan_benchmarks.robustness import attack_menu
 from capgan_benchmarks.robustness.assembling import Assembled, attacked_cell, clean_cell, record_of
 from capgan_benchmarks.robustness.config import RobustnessConfig
+from capgan_benchmarks.robustness.fitting import TRANSFERRED
 from capgan_benchmarks.robustness.gradients import ZeroGradients
 from capgan_benchmarks.robustness.image_source import identity_of
 from capgan_benchmarks.robustness.kept import kept_scenario
@@ -148,7 +149,8 @@ class _Bench:
 
 def attack_of(job: Job, config: RobustnessConfig) -> Attack:
     """Return a job's attack."""
-    return attack_menu.attack_from_name(job.attack, epsilon=job.epsilon or 0.0, seed=config.seed, tier=config.tier)
+    return attack_menu.attack_from_name(job.attack, epsilon=job.epsilon or 0.0, seed=config.seed, tier=config.tier,
+                                        is_transferred=job.scenario in TRANSFERRED)  # fmt: skip
 
 
 def cell_name(job: Job, config: RobustnessConfig) -> str:

@@ -118,6 +118,8 @@ def _bytes_from_batch(crafted: CraftedSet, key: str) -> bytes:
         "rounding": asdict(crafted.rounding),
         "num_lost_queries": crafted.num_lost_queries,
         "num_confident": crafted.num_confident,
+        "num_fooled": crafted.num_fooled,
+        "sum_l2_fooled": crafted.sum_l2_fooled,
         "seconds": crafted.seconds,
     }
     file = io.BytesIO()
@@ -139,7 +141,8 @@ def _batch_from_bytes(data: bytes, key: str) -> CraftedSet:
     return CraftedSet(
         name=facts["name"], knowledge=facts["knowledge"], scenario=facts["scenario"], settings=facts["settings"],
         rounding=RoundingLoss(**facts["rounding"]), num_lost_queries=facts["num_lost_queries"],
-        num_confident=facts["num_confident"], seconds=facts["seconds"],
+        num_confident=facts["num_confident"], num_fooled=facts["num_fooled"], sum_l2_fooled=facts["sum_l2_fooled"],
+        seconds=facts["seconds"],
         x_NCHW=torch.empty(0, channels, height, width), **arrays,
     )  # fmt: skip
 

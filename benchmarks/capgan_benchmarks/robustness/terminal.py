@@ -48,13 +48,13 @@ def print_record(record: RobustnessRecord, console: Console) -> None:
 
 def _table_of(title: str, cells: Sequence[Cell], systems: Sequence[str]) -> Table:
     """Return accuracies, attack by epsilon down, systems across; those that the threat is about are bold."""
-    table = _table(title, ("attack", "epsilon"), (*systems, "n", "queries", "seconds"))
+    table = _table(title, ("attack", "epsilon"), (*systems, "n", "queries (median)", "seconds"))
     for cell in cells:
         is_clean = cell.scenario == CLEAN
         figures = [_accuracy(cell.score_of(name), is_bold=name in cell.targets and not is_clean) for name in systems]
         lost = f" ({cell.num_lost_queries} lost)" if cell.num_lost_queries else ""
-        cost = ("", "") if is_clean else (f"{cell.queries.total / cell.n:.1f}{lost}", f"{cell.seconds:.1f}")
-        name = cell.attack if cell.confidence is None else f"{cell.attack}, {cell.confidence}"
+        cost = ("", "") if is_clean else (f"{cell.queries.median:g}{lost}", f"{cell.seconds:.1f}")
+        name = ", ".join(filter(None, (cell.attack, cell.confidence, cell.distance)))
         table.add_row(_safe(name), "" if is_clean else epsilon_text(cell.epsilon), *figures, str(cell.n), *cost)
     return table
 

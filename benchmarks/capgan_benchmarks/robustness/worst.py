@@ -11,7 +11,8 @@ from capgan_benchmarks.statistics import wilson_interval_percent
 
 
 def worst_of(cells: Sequence[Cell]) -> tuple[Worst, ...]:
-    """Return the worst case at each epsilon: of each system over each threat model that is about it, and over all.
+    """Return the worst case at each epsilon: of each system over each threat model that is about it, and of everything
+    that is scored over all that was run.
 
     What lies within a smaller epsilon lies within a larger one: attacks of smaller ones count too, and so do the clean
     images. A defence that was trained on perturbations of one size may fall to those of half of it. Attacks without an
@@ -24,13 +25,16 @@ def worst_of(cells: Sequence[Cell]) -> tuple[Worst, ...]:
     found: list[Worst] = []
     for epsilon in sorted({cell.epsilon for cell in attacked if cell.epsilon is not None}):
         of_epsilon = [cell for cell in attacked if cell.epsilon is not None and cell.epsilon <= epsilon]
+        told = set[tuple[str, tuple[str, ...]]]()
         for scenario in (name for name in scenarios if name != REPLAYED):
             about = [cell for cell in of_epsilon if cell.scenario == scenario]
             names = dict.fromkeys(name for cell in about for name in cell.targets)
-            found += _worst_of_each(tuple(names), clean, about, epsilon)
+            of_scenario = list(_worst_of_each(tuple(names), clean, about, epsilon))
+            told |= {(each.system, each.scenarios) for each in of_scenario}
+            found += of_scenario
         names = dict.fromkeys(score.system for cell in of_epsilon for score in cell.scores)
-        if len({cell.scenario for cell in of_epsilon}) > 1:
-            found += _worst_of_each(tuple(names), clean, of_epsilon, epsilon)
+        over_all = _worst_of_each(tuple(names), clean, of_epsilon, epsilon)
+        found += [each for each in over_all if (each.system, each.scenarios) not in told]
     return tuple(found)
 
 

@@ -31,8 +31,17 @@ class CraftedSet(AttackedSet):
     num_confident: int | None = None
     """Images that fool what was attacked with the margin that the attack asks for (CW's kappa), before rounding; None
     where it asks for none."""
+    num_fooled: int | None = None
+    """Images that fool what was attacked, by its floats, before rounding; None where that is not known any more."""
+    sum_l2_fooled: float = 0.0
+    """Of these images' `l2_N`."""
     seconds: float
     """Wall time of the attack."""
+
+
+def mean_l2(crafted: CraftedSet) -> float | None:
+    """Return the mean distance of the images that fool what was attacked; None where none does, or it is not known."""
+    return crafted.sum_l2_fooled / crafted.num_fooled if crafted.num_fooled else None
 
 
 def joined(parts: Sequence[CraftedSet]) -> CraftedSet:
@@ -53,7 +62,10 @@ def joined(parts: Sequence[CraftedSet]) -> CraftedSet:
         name: all_of(name) for name in ("frames_NHWC", "labels_N", "queries_N", "gradients_N", "l2_N")
     }
     confident = [part.num_confident for part in parts if part.num_confident is not None]
+    fooled = [part.num_fooled for part in parts if part.num_fooled is not None]
     return replace(first, x_NCHW=torch.cat([part.x_NCHW for part in parts]), rounding=rounding, **arrays,
                    num_confident=sum(confident) if confident else None,
+                   num_fooled=sum(fooled) if len(fooled) == len(parts) else None,
+                   sum_l2_fooled=sum(part.sum_l2_fooled for part in parts),
                    num_lost_queries=sum(part.num_lost_queries for part in parts),
                    seconds=sum(part.seconds for part in parts))  # fmt: skip

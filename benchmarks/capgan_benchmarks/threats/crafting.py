@@ -85,6 +85,8 @@ def craft_on(
     rounded_BCHW = images_as_floats(frames_NHWC, device)
     num_right = [int((labels_by(judge, each) == y_B).sum()) for each in (attacked.images_BCHW, rounded_BCHW)]
     title = attack_title(attack)
+    l2_N = (rounded_BCHW - x_BCHW).double().flatten(1).norm(dim=1).cpu().numpy()
+    is_fooled_N = attacked.is_fooled_B.cpu().numpy()
     return CraftedSet(
         name=title,
         knowledge=threat.gradient_by,
@@ -95,10 +97,12 @@ def craft_on(
         labels_N=images.labels_N,
         queries_N=attacked.queries_B.cpu().numpy(),
         gradients_N=attacked.gradients_B.cpu().numpy(),
-        l2_N=(rounded_BCHW - x_BCHW).double().flatten(1).norm(dim=1).cpu().numpy(),
+        l2_N=l2_N,
         rounding=RoundingLoss(judge=judge_name, n=len(images), num_right_float=num_right[0],
                               num_right_rounded=num_right[1]),
         num_confident=int(attacked.is_enough_B.sum()) if attack.margin else None,
+        num_fooled=int(is_fooled_N.sum()),
+        sum_l2_fooled=float(l2_N[is_fooled_N].sum()),
         seconds=time.monotonic() - started_s,
     )  # fmt: skip
 

@@ -18,8 +18,9 @@ T = TypeVar("T")
 def worst(record: RobustnessRecord) -> str:
     """Return the section on what survives every attack."""
     lead = (
-        "An image counts as right only if it is right under every attack, so that no attack's weakness hides "
-        "another's, and right clean: leaving it alone is within every budget. Attacks without a bound are in none of "
+        "An image counts as right only if it is right under every attack of the budget or a smaller one, so that no "
+        "attack's weakness hides another's, and right clean: leaving it alone is within every budget. Attacks without "
+        "a bound are in none of "
         "these figures."
     )
     if not record.worst:

@@ -30,7 +30,8 @@ def curves(record: RobustnessRecord) -> str:
     """Return the section."""
     body = "".join(_scenario(record, name) for name in scenarios_of(record) if name != REPLAYED)
     lead = (
-        "Budget 0 is the clean accuracy of the same images; bands are 95 % intervals. A target's curve that does not "
+        "Budget 0 is the clean accuracy of the same images; <em>every attack so far</em> counts those of smaller "
+        "budgets, too; bands are 95 % intervals. A target's curve that does not "
         "fall towards 0 as the budget grows is a warning, not a virtue. The dotted line is how often the attack fools "
         "the bare classifier, of the images that it labels rightly clean."
     )
@@ -63,30 +64,35 @@ def _scenario(record: RobustnessRecord, name: str) -> str:
 def _panels(record: RobustnessRecord, cells: Sequence[Cell]) -> list[Panel]:
     attacks = attacks_of(cells)
     each = [(attack, _lines(record, [cell for cell in cells if cell.attack == attack], _right)) for attack in attacks]
-    together = [("Right clean and under every attack", _lines(record, cells, partial(_right_under_all, record)))]
+    together = [("Right clean and under every attack so far",
+                 _lines(record, cells, partial(_right_under_all, record), is_cumulative=True))]  # fmt: skip
     return together + each if len(attacks) > 1 else each
 
 
 def _lines(
-    record: RobustnessRecord, cells: Sequence[Cell], count: Callable[[str, Sequence[Cell]], Share | None]
-) -> tuple[Line, ...]:
+    record: RobustnessRecord, cells: Sequence[Cell], count: Callable[[str, Sequence[Cell]], Share | None],
+    *, is_cumulative: bool = False,
+) -> tuple[Line, ...]:  # fmt: skip
     lines = []
     for style, system in enumerate(record.systems):
-        points = _points(cells, partial(count, system.name))
+        points = _points(cells, partial(count, system.name), is_cumulative=is_cumulative)
         if points:
             lines.append(Line(name=system.name, style=style, points=_clean(record, cells, system.name) + points))
     for victim in victims(record)[:1]:
-        points = _points(cells, partial(fooled, record, system=victim))
+        points = _points(cells, partial(fooled, record, system=victim), is_cumulative=is_cumulative)
         if points:
             lines.append(Line(name=f"success on {victim}", style=None, points=points))
     return tuple(lines)
 
 
-def _points(cells: Sequence[Cell], count: Callable[[Sequence[Cell]], Share | None]) -> tuple[Point, ...]:
-    """Return a point a budget, of all attacks at it."""
+def _points(
+    cells: Sequence[Cell], count: Callable[[Sequence[Cell]], Share | None], *, is_cumulative: bool
+) -> tuple[Point, ...]:
+    """Return a point a budget, of all attacks at it; cumulative: of all that keep to it, those of smaller ones too."""
     points = []
     for epsilon in _budgets(cells):
-        share = count([cell for cell in cells if is_same(cell.epsilon, epsilon)])
+        share = count([cell for cell in cells if is_same(cell.epsilon, epsilon)
+                       or (is_cumulative and cell.epsilon is not None and cell.epsilon < epsilon)])  # fmt: skip
         if share is not None:
             points.append(_point(epsilon, share))
     return tuple(points)

@@ -44,7 +44,10 @@ def _summary(record: RobustnessRecord) -> str:
     epsilon, system = main_epsilon(record), _shipped(record)
     if system is None:
         return "The record names no system."
-    said = [f"{text(words.percent(found[1].percent, found[1].n))} {what}" for scenarios, what in (
+    widest, said = _widest(record, system, epsilon), list[str]()
+    if widest is not None:
+        said.append(f"{text(words.percent(widest.percent, widest.n))} under every attack of this run together")
+    said += [f"{text(words.percent(found[1].percent, found[1].n))} {what}" for scenarios, what in (
         (WITH_EVERYTHING, "against an attacker who knows everything"),
         (WITHOUT_DEFENCE, "against one who does not know the defence"),
     ) if (found := lowest(cells_at(record, epsilon, scenarios), system.name)) is not None]  # fmt: skip
@@ -97,7 +100,7 @@ def strip(record: RobustnessRecord) -> str:
         f'<section id="verdict"><h2>The verdict at {_budget(epsilon)}</h2><p>Right verdicts in percent with 95 % '
         "Wilson intervals. An attacker <em>without the defence</em> makes gradients of classifier or surrogate, "
         "<em>end to end</em> of defence and classifier together. <em>Worst</em> counts an image only if it is right "
-        'clean and under every attack of this budget.</p><div class="strip">'
+        'clean and under every attack of this budget or a smaller one.</p><div class="strip">'
         f'<div class="heads" aria-hidden="true"><span></span>{heads}</div>{rows}</div></section>'
     )
 
@@ -130,18 +133,25 @@ def _lowest(
 
 
 def _worst(record: RobustnessRecord, system: SystemIdentity, epsilon: float | None) -> str:
-    held = [worst for worst in record.worst if worst.system == system.name and is_same(worst.epsilon, epsilon)]
-    widest: Worst | None = max(held, key=lambda worst: (len(worst.scenarios), len(worst.attacks)), default=None)
+    widest = _widest(record, system, epsilon)
     if widest is not None:
         said = f"{words.plural(len(widest.attacks), 'attack')} in {words.plural(len(widest.scenarios), 'threat model')}"
         return _large(_COLUMNS[3], "attacked", widest.percent, widest.interval_95, widest.n, said)
-    cells = cells_at(record, epsilon)
+    if epsilon is not None:
+        return _none(_COLUMNS[3], "not attacked")
+    cells = cells_at(record, epsilon)  # without a bound: a record has no worst case of these
     surviving_N = survivors(record, cells, system.name)
     if surviving_N is None:
         return _none(_COLUMNS[3], "not attacked")
     share = share_of(surviving_N)
     said = words.plural(len(attacks_of(cells)), "attack")
     return _large(_COLUMNS[3], "attacked", share.percent, share.interval_95, share.n, said)
+
+
+def _widest(record: RobustnessRecord, system: SystemIdentity, epsilon: float | None) -> Worst | None:
+    """Return a system's worst case over most threat models."""
+    held = [worst for worst in record.worst if worst.system == system.name and is_same(worst.epsilon, epsilon)]
+    return max(held, key=lambda worst: (len(worst.scenarios), len(worst.attacks)), default=None)
 
 
 def _large(column: str, kind: str, value: float, ends: tuple[float, float], n: int, said: str) -> str:
