@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from capgan_edge.attacks import APGDCE, APGDT, FABT, FGSM, MIFGSM, PGD, SPSA, Attack, AutoAttack, Square
 from capgan_edge.attacks.counted import CountedModel
 from capgan_edge.attacks.losses import cross_entropy
-from capgan_edge.errors import ConfigError
+from capgan_edge.errors import ConfigError, InputError
 
 EPSILON = 0.03
 
@@ -149,3 +149,26 @@ def test_nan_gradients_are_refused() -> None:
 def test_a_model_that_returns_no_logits_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"expected a model that gives logits \[2, classes\].*got \[2\]"):
         Square()(lambda x_BCHW: linear_model()(x_BCHW).argmax(1), mild_images(2), torch.tensor([0, 1]))
+
+
+def test_images_of_another_size_are_refused_by_the_models_own_words() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, NUM_CLASSES))
+    x_BCHW = torch.rand(2, 3, 9, 9)
+    for attack in (FGSM(), Square(queries=2)):
+        with pytest.raises(InputError, match=r"expected images .* that the model takes, got \[2, 3, 9, 9\]"):
+            attack(model, x_BCHW, torch.tensor([0, 1]))
+
+
+def test_what_a_model_says_later_is_not_taken_for_the_images_shape() -> None:
+    """It took the first images: whatever fails after them is its own matter."""
+    inner, calls = linear_model(), [0]
+
+    def fails_second(x_BCHW: Tensor) -> Tensor:
+        calls[0] += 1
+        if calls[0] > 1:
+            raise RuntimeError("the device is gone")
+        logits_BK: Tensor = inner(x_BCHW)
+        return logits_BK
+
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        PGD(steps=3)(fails_second, mild_images(2), torch.tensor([0, 1]))

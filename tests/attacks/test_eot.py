@@ -7,7 +7,7 @@ import torch
 from tiny_models import linear_model, mild_images
 from torch import Tensor
 
-from capgan_edge.attacks import APGDCE, CWL2, EOT, FGSM, PGD, Attack, Square
+from capgan_edge.attacks import APGDCE, CWL2, EOT, FGSM, PGD, Attack, Square, StealthyPGD
 from capgan_edge.errors import ConfigError
 
 MODEL = linear_model(2)
@@ -31,6 +31,12 @@ def test_means_find_the_slope_that_a_single_draw_hides(attack: Attack) -> None:
     averaged = EOT(attack=attack, samples=150)(noisy, x_BCHW, y_B).is_fooled_B.float().mean()
     assert single < plain - 0.1
     assert averaged > single + 0.05
+
+
+def test_what_the_wrapped_attack_asks_of_a_model_is_asked_here_too() -> None:
+    x_BCHW, y_B = mild_images(3), torch.tensor([0, 1, 0])
+    with pytest.raises(ConfigError, match="also gives its suspicion for StealthyPGD"):
+        EOT(attack=StealthyPGD(steps=2), samples=2)(MODEL, x_BCHW, y_B)
 
 
 def test_every_draw_is_counted() -> None:

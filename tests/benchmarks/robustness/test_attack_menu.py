@@ -32,6 +32,7 @@ CASES = [
     Named("square", *[Square(epsilon=EPSILON, seed=SEED, queries=queries) for queries in (5000, 200)]),
     Named("square-1000", *[Square(epsilon=EPSILON, seed=SEED, queries=1000)] * 2),
     Named("square-r5", *[Square(epsilon=EPSILON, seed=SEED, queries=queries, restarts=5) for queries in (5000, 200)]),
+    Named("square-r5-1000", *[Square(epsilon=EPSILON, seed=SEED, queries=1000, restarts=5)] * 2),
     Named("apgd-ce", *[APGDCE(epsilon=EPSILON, seed=SEED, steps=steps) for steps in (100, 20)]),
     Named("apgd-t", *[APGDT(epsilon=EPSILON, seed=SEED, steps=steps) for steps in (100, 20)]),
     Named("fab-t", *[FABT(epsilon=EPSILON, seed=SEED, steps=steps) for steps in (100, 20)]),
@@ -46,11 +47,21 @@ def test_a_name_has_the_papers_settings_and_quick_shortens_what_is_slow(case: Na
         assert attack_menu.attack_from_name(case.name, epsilon=EPSILON, seed=SEED, tier=tier) == wanted
 
 
+def test_what_is_meant_for_another_model_goes_on_past_the_boundary_where_it_can() -> None:
+    usual = attack_menu.attack_from_name("apgd-ce", epsilon=EPSILON, seed=SEED, tier="paper")
+    moved = attack_menu.attack_from_name("apgd-ce", epsilon=EPSILON, seed=SEED, tier="paper", is_transferred=True)
+    assert usual == APGDCE(epsilon=EPSILON, seed=SEED)
+    assert moved == APGDCE(epsilon=EPSILON, seed=SEED, stops_early=False)
+    stopping = [name for name in attack_menu.NAMES if attack_menu.stops_at_boundary(name, is_transferred=True)]
+    assert stopping == ["spsa", "square", "square-r5", "apgd-t", "fab-t", "autoattack"]
+    assert attack_menu.stops_at_boundary("apgd-ce", is_transferred=False)
+
+
 def test_every_name_of_the_menu_is_an_attack_here() -> None:
     assert set(attack_menu.NAMES) <= {case.name for case in CASES}
 
 
-@pytest.mark.parametrize("name", ["pgd-0", "fgsm-2", "deepfool", "", "pgd-", "pgd-1000000", "square-r5-10", "PGD-7"])
+@pytest.mark.parametrize("name", ["pgd-0", "fgsm-2", "deepfool", "", "pgd-", "pgd-1000000", "PGD-7"])
 def test_an_unknown_name_is_refused_with_those_that_are_known(name: str) -> None:
     with pytest.raises(ConfigError, match=f"fgsm, .*autoattack.*got '{name}'"):
         attack_menu.attack_from_name(name, epsilon=EPSILON, seed=0, tier="quick")

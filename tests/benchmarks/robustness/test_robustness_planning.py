@@ -11,10 +11,11 @@ import pytest
 from capgan_benchmarks.robustness.config import RobustnessConfig
 from capgan_benchmarks.robustness.pair import pair_from_source
 from capgan_benchmarks.robustness.planning import Job, Plan, plan, targets_of
-from capgan_benchmarks.robustness.running import cell_name
+from capgan_benchmarks.robustness.running import attack_of, cell_name
 from capgan_benchmarks.robustness.subject import FP32, Subject, find_subject
 from capgan_benchmarks.robustness.systems import PAIR, VICTIM
 from capgan_benchmarks.threats.catalogue import THREATS
+from capgan_edge.attacks import APGDCE
 from capgan_edge.errors import CapganError, ConfigError
 from capgan_edge.models.purifier import Purifier
 from capgan_export.gate.twin import is_twin
@@ -73,6 +74,33 @@ AIMED = [Aimed("end-to-end", (PAIR,)), Aimed("white-box-victim", (PAIR, VICTIM))
 def test_a_threat_model_is_about_its_own_systems(subject: Subject, case: Aimed) -> None:
     job = Job(scenario=case.scenario, attack="fgsm", epsilon=EPSILON, n=1, artifact=None, passes=3)
     assert targets_of(job, subject) == case.targets
+
+
+STOPPING = ("apgd-t", "fab-t", "autoattack", "square-20", "spsa-1")
+
+
+@pytest.mark.parametrize("scenario", ["white-box-victim", "artifact-transfer"])
+def test_an_attack_that_stops_at_its_models_boundary_is_not_shown_to_another(subject: Subject, scenario: str) -> None:
+    found = planned(subject, scenarios=(scenario, "end-to-end"), attacks=("pgd-7", *STOPPING), epsilons=(EPSILON,))
+    assert [job.attack for job in found.jobs if job.scenario == scenario] == ["pgd-7"]
+    for name in STOPPING:
+        assert "leaves an image as soon as" in whys(found)[f"{name} in {scenario}"]
+    with pytest.raises(ConfigError, match="pgd-40, mi-fgsm and cw work here"):
+        planned(subject, scenarios=(scenario,), attacks=STOPPING[:1], epsilons=(EPSILON,))
+
+
+def test_an_attack_goes_on_past_the_boundary_where_it_is_meant_for_another(subject: Subject) -> None:
+    config = RobustnessConfig(subject="signs", attacks=("apgd-ce",), epsilons=(EPSILON,),
+                              scenarios=("white-box-victim", "end-to-end"))  # fmt: skip
+    jobs = plan(config, subject, 8).jobs
+    assert {job.scenario: attack_of(job, config) for job in jobs} == {
+        "white-box-victim": APGDCE(epsilon=EPSILON, steps=20, stops_early=False),
+        "end-to-end": APGDCE(epsilon=EPSILON, steps=20)}  # fmt: skip
+
+
+def test_every_name_of_pgd_can_be_stealthy(subject: Subject) -> None:
+    found = planned(subject, scenarios=("stealthy",), attacks=("pgd", "pgd-7"), epsilons=(EPSILON,))
+    assert [job.attack for job in found.jobs] == ["pgd", "pgd-7"]
 
 
 def test_what_a_tier_cannot_run_is_told_with_the_reason(subject: Subject, lone_subject: Subject) -> None:

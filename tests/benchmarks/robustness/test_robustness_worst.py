@@ -48,3 +48,14 @@ def test_the_images_are_those_that_every_attack_was_run_on() -> None:
     cells = [clean({PAIR: bits("0111")}), cell({PAIR: bits("1111")}), cell({PAIR: bits("11")}, attack="Square")]
     (worst,) = worst_of(cells)
     assert (worst.num_right, worst.n) == (1, 2)
+
+
+def test_a_file_that_one_threat_model_was_not_about_has_its_worst_case_too() -> None:
+    """What ships is scored on every frame: it has a figure even where the pair alone was the target."""
+    cells = [
+        clean({PAIR: bits("1111"), INT8: bits("1111")}),
+        cell({PAIR: bits("0111"), INT8: bits("1011")}, attack="FGSM"),
+        cell({PAIR: bits("0011"), INT8: bits("1110")}, epsilon=4 / 255),
+    ]
+    found = [(each.system, each.num_right) for each in worst_of(cells) if each.epsilon == EPSILON]
+    assert found == [(PAIR, 2), (INT8, 2)], "each once"

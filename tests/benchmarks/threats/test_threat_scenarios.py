@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from capgan_benchmarks.threats.artifact import Artifact
 from capgan_benchmarks.threats.artifact_transfer import ArtifactTransfer
 from capgan_benchmarks.threats.bpda import Bpda
+from capgan_benchmarks.threats.crafted import mean_l2
 from capgan_benchmarks.threats.crafting import attack_title, craft_all, rows_of
 from capgan_benchmarks.threats.defended import Defended, unchanged
 from capgan_benchmarks.threats.end_to_end import EndToEnd
@@ -100,6 +102,18 @@ def test_frames_stay_within_epsilon_are_the_same_for_a_seed_and_every_gradient_i
     flat_ND = (crafted.frames_NHWC.astype(float) - images.images_NHWC).reshape(4, -1) / 255
     assert crafted.l2_N == pytest.approx(np.linalg.norm(flat_ND, axis=1), rel=1e-5)
     assert (crafted.settings["attack"], crafted.settings["epsilon"], crafted.settings["seed"]) == ("PGD-3", epsilon, 5)
+
+
+def test_the_distance_told_is_of_images_that_fool_what_was_attacked(defended: Defended, sign_images: ImageSet) -> None:
+    """On f it is f that must be fooled, whether the defence holds or not; batches are added up."""
+    images, scenario = rows_of(sign_images, slice(6)), WhiteBoxVictim(defended=defended)
+    crafted = craft_all(scenario, CWL2(steps=40, kappa=0.0, c=10.0), images, batch=4)
+    with torch.no_grad():
+        fools_N = (defended.classify(crafted.x_NCHW).argmax(1).numpy()) != images.labels_N
+    assert fools_N.any()
+    assert crafted.num_fooled == int(fools_N.sum())
+    assert mean_l2(crafted) == pytest.approx(float(crafted.l2_N[fools_N].mean()))
+    assert mean_l2(replace(crafted, num_fooled=0, sum_l2_fooled=0.0)) is None
 
 
 def test_the_defended_pair_is_scored_whoever_made_the_gradient(defended: Defended, sign_images: ImageSet) -> None:

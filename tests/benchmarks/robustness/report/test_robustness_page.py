@@ -29,6 +29,7 @@ from report_records import (
 from capgan_benchmarks.robustness.record import Check, NotTested, RobustnessRecord
 from capgan_benchmarks.robustness.report.closing import DO_NOT_MEAN
 from capgan_benchmarks.robustness.report.page import page_of, write_report
+from capgan_benchmarks.robustness.worst import worst_of
 
 SECTIONS = ("verdict", "threats", "curves", "worst", "flips", "detector", "images", "tsne", "checks", "not-tested",
             "meaning", "reproduce")  # fmt: skip
@@ -218,6 +219,26 @@ def test_attacks_without_a_budget_make_a_page_without_curves() -> None:
     assert "no curve to draw" in section(page, "curves")
     assert "The verdict at no bound on the perturbation" in section(page, "verdict")
     assert "25.0 %" in section(page, "verdict")
+
+
+def test_where_outputs_alone_were_attacked_the_first_sentence_tells_what_is_left() -> None:
+    cells = (clean_cell(), cell("query", "Square-100", EPSILONS[1], {PAIR: first(1), FILE: first(0)}))
+    page = Page(page_of(make_record(cells=cells, worst=worst_of(cells)), None)).text
+    assert f"Right verdicts of {FILE} at L-infinity 8/255: 0.0 % under every attack of this run together" in page
+
+
+def test_the_curve_of_all_attacks_so_far_never_rises() -> None:
+    """Found at 4/255 and not at 8/255, by a weakness of the attack: what lies within 4/255 lies within 8/255."""
+    cells = (clean_cell(), cell("end-to-end", "FGSM", EPSILONS[0], {PAIR: first(6)}),
+             cell("end-to-end", "PGD-7", EPSILONS[0], {PAIR: first(9)}),
+             cell("end-to-end", "FGSM", EPSILONS[1], {PAIR: first(12)}),
+             cell("end-to-end", "PGD-7", EPSILONS[1], {PAIR: first(12)}))  # fmt: skip
+    record = make_record(cells=cells, worst=worst_of(cells))
+    page = section(page_of(record, None), "curves")
+    said = page[page.index("Right clean and under every attack so far") :]
+    assert f"{PAIR}, 4/255: 50.0 %" in said
+    assert f"{PAIR}, 8/255: 50.0 %" in said
+    assert "50.0 %" in section(page_of(record, None), "verdict")
 
 
 def test_one_image_and_a_system_that_no_cell_scores() -> None:

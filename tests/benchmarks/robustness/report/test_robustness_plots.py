@@ -101,5 +101,5 @@ def test_a_scenario_of_several_attacks_shows_what_survives_them_all() -> None:
         cell("transfer", "PGD-7", EPSILONS[0], {PAIR: [False] * 3 + [True] * 9}),
     )
     labels = [value for _, name, value in Page(curves(make_record(cells=cells))).attributes if name == "aria-label"]
-    assert f"transfer, Right clean and under every attack. {PAIR}: 91.7 % at 0/255, 25.0 % at 4/255" in labels
+    assert f"transfer, Right clean and under every attack so far. {PAIR}: 91.7 % at 0/255, 25.0 % at 4/255" in labels
     assert f"transfer, FGSM. {PAIR}: 91.7 % at 0/255, 58.3 % at 4/255" in labels, "one attack's figure is its own"
