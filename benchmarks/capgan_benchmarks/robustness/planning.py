@@ -202,8 +202,8 @@ def _require_what_was_named(
         whys = [each.why for each in not_tested if each.what.startswith(f"{name} ") or each.what.endswith(f" {name}")
                 or f" {name} on " in each.what]  # fmt: skip
         works = "" if subject.pair is not None and subject.pair.has_gradients else (
-            f"; {subject.name} has no gradients: {ARTIFACT_QUERY}{'' if subject.pair is None else f' and {QUERY}'} "
-            "with square works")  # fmt: skip
+            f"; {subject.name} has no gradients: use {ARTIFACT_QUERY}{'' if subject.pair is None else f' or {QUERY}'} "
+            "with square")  # fmt: skip
         why = "; ".join(dict.fromkeys(whys)) or "no threat model of this run takes it"
         raise ConfigError(f"expected {name} to fit what is benchmarked, but: {why}{works}")
 

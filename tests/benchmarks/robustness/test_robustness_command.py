@@ -219,7 +219,7 @@ REFUSED = [
     Refused("attack", ["--attacks", "deepfool"], "attack among .*got 'deepfool'"),
     Refused("tier", ["--tier", "huge"], "tier among .*got 'huge'"),
     Refused("artifact", ["--artifact", "model.int4.onnx"], "artifact of the bundle, .*got 'model.int4.onnx'"),
-    Refused("gradients of a file", ["--attacks", "pgd-7"], "no gradients: artifact-query with square work"),
+    Refused("gradients of a file", ["--attacks", "pgd-7"], "no gradients: use artifact-query with square"),
     Refused("size", ["--data", "signs:64"], "64x64|classes"),
     Refused("max drop", ["--max-drop", "101"], "max-drop in"),
     Refused("junit alone", ["--junit", "junit.xml"], "--baseline beside --junit"),
