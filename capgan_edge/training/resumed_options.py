@@ -40,13 +40,20 @@ def refuse_other_settings(run_path: Path, given: Mapping[str, Any]) -> None:
                 continue
         if stored is None:
             continue
-        known = {name: asdict(settings) for name, settings in _NAMED.get(option, {}).items()}
+        known = {name: _fitted(asdict(settings), stored) for name, settings in _NAMED.get(option, {}).items()}
         if value not in known and value == stored:
             continue
         if isinstance(stored, dict) and value in known and known[value].items() >= stored.items():
             continue  # a run from before a setting existed does not have it
         shown = next((name for name, held in known.items() if held == stored), "of other settings")
         raise contradiction(run_path, f"--{option.replace('_', '-')}", shown if known else stored, value)
+
+
+def _fitted(settings: dict[str, Any], stored: Any) -> dict[str, Any]:
+    """Return a preset's settings with as many classes in its class head as the run has, which are the data's."""
+    if settings.get("num_classes") and isinstance(stored, dict) and stored.get("num_classes"):
+        return settings | {"num_classes": stored["num_classes"]}
+    return settings
 
 
 def _levels(share: Any, largest: Any) -> float | None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from pointers import change, make_unfinished, state_of
 
 from capgan_edge.cli import main
+from capgan_edge.errors import ConfigError
+from capgan_edge.models.presets import PRESETS
 from capgan_edge.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from capgan_edge.training.resumed_options import refuse_other_settings
 from capgan_edge.training.runs import is_finished
 
 Output = pytest.CaptureFixture[str]
@@ -50,6 +54,15 @@ def test_resuming_in_another_precision_or_number_of_processes_is_refused(
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith(f"error: expected {option} ")
     assert message.endswith(f"got {value}; leave {option} out, or start in a new folder")
+
+
+def test_a_class_head_has_as_many_classes_as_the_data_and_no_preset_is_another_for_it(runs: Path) -> None:
+    run, shape = runs / "purifier", asdict(PRESETS["robust-nano"])
+    assert shape["num_classes"] != 3
+    change(run, lambda state: state.update(purifier=shape | {"num_classes": 3}))
+    refuse_other_settings(run, {"preset": "robust-nano"})
+    with pytest.raises(ConfigError, match="expected --preset robust-nano, with which"):
+        refuse_other_settings(run, {"preset": "nano"})
 
 
 def test_a_run_of_before_these_were_stored_still_resumes(photos: Path, runs: Path) -> None:
