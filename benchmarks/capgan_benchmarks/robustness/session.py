@@ -152,7 +152,8 @@ def _write(folder: Path, finished: Finished, subject: Subject, console: Console)
 
     write_record(folder / RECORD, finished.record)
     crafted = {key: each.frames_NHWC for key, each in finished.crafted.items()}
-    inputs = ReportInputs(labels=subject.labels, images=finished.images, crafted=crafted, source=subject.source)
+    inputs = ReportInputs(labels=subject.labels, images=finished.images, crafted=crafted, source=subject.source,
+                          file=next(iter(subject.artifacts.values()), None))  # fmt: skip
     write_report(folder / REPORT, finished.record, inputs)
     say(console, f"wrote {folder / RECORD} and {folder / REPORT}")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from capgan_edge.errors import ArtifactError
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.engine_opening import refuse_stale
-from capgan_edge.runtime.runner import Runner
+from capgan_edge.runtime.runner import Outputs, Runner
 from capgan_export.gate.artifacts import judged_names, open_artifact
 
 
@@ -42,16 +42,24 @@ class Artifact:
             yield frames_NHWC[start : start + self.batch_range[1]]
 
     def logits_of(self, batch_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the logits of one batch."""
+        logits_NK = self.outputs_of(batch_NHWC).logits_NK
+        if not np.isfinite(logits_NK).all():
+            raise ArtifactError(f"{self.name}: expected finite logits, got NaN or infinity; check the bundle with "
+                                "capgan-edge verify, or attack another artifact")  # fmt: skip
+        return logits_NK
+
+    def outputs_of(self, batch_NHWC: NDArray[np.uint8]) -> Outputs:
         """Run one batch; where it is below the fewest, copies of its last frame fill it up and are not read."""
         num_frames, (fewest, most) = len(batch_NHWC), self.batch_range
         assert 1 <= num_frames <= most
         if num_frames < fewest:
             batch_NHWC = np.concatenate([batch_NHWC, np.repeat(batch_NHWC[-1:], fewest - num_frames, axis=0)])
-        logits_NK = self.runner(np.ascontiguousarray(batch_NHWC)).logits_NK[:num_frames].copy()
-        if not np.isfinite(logits_NK).all():
-            raise ArtifactError(f"{self.name}: expected finite logits, got NaN or infinity; check the bundle with "
-                                "capgan-edge verify, or attack another artifact")  # fmt: skip
-        return logits_NK
+        given = self.runner(np.ascontiguousarray(batch_NHWC))  # whose arrays the next call may use again
+        purified_NHWC, raw_NK = given.purified_NHWC, given.raw_logits_NK
+        return Outputs(logits_NK=given.logits_NK[:num_frames].copy(), suspicion_N=given.suspicion_N[:num_frames].copy(),
+                       purified_NHWC=None if purified_NHWC is None else purified_NHWC[:num_frames].copy(),
+                       raw_logits_NK=None if raw_NK is None else raw_NK[:num_frames].copy())  # fmt: skip
 
     def labels_of(self, frames_NHWC: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return the class that it gives each frame."""

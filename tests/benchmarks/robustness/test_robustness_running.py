@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from capgan_benchmarks.robustness.assembling import clean_cell, flips_of
 from capgan_benchmarks.robustness.record import CLEAN, Cell, RobustnessRecord, read_record, unpacked, write_record
+from capgan_benchmarks.robustness.report.gallery import gallery
+from capgan_benchmarks.robustness.report.inputs import ReportInputs
 from capgan_benchmarks.robustness.running import Finished
 from capgan_benchmarks.robustness.subject import FP32, Subject
 from capgan_benchmarks.robustness.systems import PAIR, VICTIM, Said
@@ -267,6 +270,17 @@ def test_a_bundle_without_its_pair_is_attacked_by_queries(run_it: RunIt, lone_su
     assert [system.name for system in finished.record.systems] == [FP32]
     states = {check.name: check.state for check in finished.record.checks}
     assert states["unbounded attack"] == "not run"
+    crafted = {key: each.frames_NHWC for key, each in finished.crafted.items()}
+    inputs = ReportInputs(labels=lone_subject.labels, images=finished.images, crafted=crafted, source=None,
+                          file=lone_subject.artifacts[FP32])  # fmt: skip
+    page = gallery(finished.record, inputs)
+    assert f"purified images are those of {FP32}" in page
+    assert "suspicion 0." in page
+    assert re.search(r"[\u2713\u2717] [a-z][a-z0-9 ]* [01]\.\d\d", page), (
+        "what the file says of an image, and how surely"
+    )
+    assert ("what the purifier made" in page) == (lone_subject.artifacts[FP32].outputs_of(
+        finished.images.images_NHWC[:1]).purified_NHWC is not None)  # fmt: skip
 
 
 def test_each_two_artifacts_are_compared_on_the_same_frames_with_fp32_for_reference() -> None:

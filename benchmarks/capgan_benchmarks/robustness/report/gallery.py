@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,8 +13,11 @@ from capgan_benchmarks.robustness.report import words
 from capgan_benchmarks.robustness.report.choice import Chosen, choose, verdicts
 from capgan_benchmarks.robustness.report.inputs import ReportInputs
 from capgan_benchmarks.robustness.report.markup import absent, badge, section, text
-from capgan_benchmarks.robustness.report.portraits import Portraits, portraits_of, said
+from capgan_benchmarks.robustness.report.portraits import Portraits, portraits_of, portraits_of_file, said
 from capgan_benchmarks.robustness.report.reading import victims
+
+if TYPE_CHECKING:
+    from capgan_benchmarks.threats.artifact import Artifact
 
 _LEAD = (
     "Of each threat model shown, the attack under which the defence fares worst at the main budget. Images are chosen "
@@ -37,9 +42,16 @@ def _body(record: RobustnessRecord, inputs: ReportInputs | None) -> str:
         return absent("No image to show: no attacked frames were given, or none of them was right before the attack.")
     note = ""
     if inputs.source is None or inputs.source.victim.module is None:
-        note = absent("The pair is not at hand in torch, so there are no purified images, no attention and no labels "
-                      "here; whether each system is right comes from the record.")  # fmt: skip
+        note = absent(_without_pair(inputs.file))
     return note + "".join(_scenario(record, inputs, each) for each in chosen)
+
+
+def _without_pair(file: Artifact | None) -> str:
+    if file is None:
+        return ("The pair is not at hand in torch, so there are no purified images, no attention and no labels here; "
+                "whether each system is right comes from the record.")  # fmt: skip
+    return ("The pair is not at hand in torch, so there is no attention here; suspicion, labels and, if it was "
+            f"exported with them (export --with-purified), purified images are those of {file.name}.")  # fmt: skip
 
 
 def _scenario(record: RobustnessRecord, inputs: ReportInputs, chosen: Chosen) -> str:
@@ -62,7 +74,9 @@ def _portraits(
     inputs: ReportInputs, clean_RHWC: NDArray[np.uint8], attacked_RHWC: NDArray[np.uint8]
 ) -> tuple[Portraits, Portraits] | None:
     if inputs.source is None or inputs.source.victim.module is None:
-        return None
+        if inputs.file is None:
+            return None
+        return portraits_of_file(inputs.file, clean_RHWC), portraits_of_file(inputs.file, attacked_RHWC)
     return portraits_of(inputs.source, clean_RHWC), portraits_of(inputs.source, attacked_RHWC)
 
 
@@ -85,8 +99,10 @@ def _card(
     suspicion = ""
     if portraits is not None:
         before, after = portraits
-        tiles.append(_tile(after.purified_RHWC[row], "what the purifier made", size_px))
-        tiles.append(_tile(heat_over(attacked_HWC, after.heat_RHW[row]), "attention", size_px, is_smooth=True))
+        if after.purified_RHWC is not None:
+            tiles.append(_tile(after.purified_RHWC[row], "what the purifier made", size_px))
+        if after.heat_RHW is not None:
+            tiles.append(_tile(heat_over(attacked_HWC, after.heat_RHW[row]), "attention", size_px, is_smooth=True))
         suspicion = (
             f"<small>suspicion {before.suspicion_R[row]:.2f} clean, {after.suspicion_R[row]:.2f} attacked</small>"
         )
@@ -113,15 +129,16 @@ def _tile(image_HWC: NDArray[np.uint8], caption: str, size_px: tuple[int, int], 
 def _labels(
     record: RobustnessRecord, portraits: tuple[Portraits, Portraits] | None, row: int
 ) -> dict[str, tuple[tuple[int, float], tuple[int, float]]]:
-    """Return what the systems in torch say of the image before and after: label and probability."""
+    """Return what those whose portraits these are say of the image before and after: label and probability."""
     if portraits is None:
         return {}
+    before, after = portraits
     held = {}
     for system in record.systems:
-        if system.kind == "victim":
-            held[system.name] = (said(portraits[0].bare_RK)[row], said(portraits[1].bare_RK)[row])
-        elif system.kind == "pair":
-            held[system.name] = (said(portraits[0].behind_RK)[row], said(portraits[1].behind_RK)[row])
+        if system.kind == "victim" and before.bare_RK is not None and after.bare_RK is not None:
+            held[system.name] = (said(before.bare_RK)[row], said(after.bare_RK)[row])
+        elif system.name == after.file or (system.kind == "pair" and after.file is None):
+            held[system.name] = (said(before.behind_RK)[row], said(after.behind_RK)[row])
     return held
 
 

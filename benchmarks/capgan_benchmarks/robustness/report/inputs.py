@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from capgan_edge.data.images import ImageSet
 
 if TYPE_CHECKING:
+    from capgan_benchmarks.threats.artifact import Artifact
     from capgan_export.source import Source
 
 CellKey = tuple[str, str, float | None]
@@ -30,6 +31,8 @@ class ReportInputs:
     """Attacked frames [N, H, W, 3] of the first images."""
     source: Source | None
     """The pair in torch; None where there is only a bundle."""
+    file: Artifact | None = None
+    """The first file that ships, of which pictures are shown where the pair is not at hand."""
 
     def name_of(self, label: int) -> str:
         """Return a class's name, or its number where it has none."""

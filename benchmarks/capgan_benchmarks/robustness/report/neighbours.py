@@ -15,7 +15,7 @@ from capgan_benchmarks.robustness.report import words
 from capgan_benchmarks.robustness.report.inputs import ReportInputs
 from capgan_benchmarks.robustness.report.markup import absent, section, text
 from capgan_benchmarks.robustness.report.plots import NUM_STYLES, scatter
-from capgan_benchmarks.robustness.report.portraits import portraits_of
+from capgan_benchmarks.robustness.report.portraits import Portraits, portraits_of, portraits_of_file
 from capgan_benchmarks.robustness.report.projection import MAX_POINTS, MIN_POINTS, projected
 from capgan_benchmarks.robustness.report.reading import is_same, main_epsilon
 from capgan_edge.errors import MissingDependencyError
@@ -85,10 +85,18 @@ def _panels(
 ) -> list[tuple[str, NDArray[np.float64]]]:
     pixels_MD = frames_MHWC.reshape(len(frames_MHWC), -1).astype(np.float64)
     features = [("pixels", pixels_MD)]
-    if inputs.source is not None and inputs.source.victim.module is not None:
-        given = portraits_of(inputs.source, frames_MHWC)
-        features += [("logits of the bare classifier", given.bare_RK), ("logits behind the purifier", given.behind_RK)]
+    given = _given(inputs, frames_MHWC)
+    if given is not None and given.bare_RK is not None:
+        features.append(("logits of the bare classifier", given.bare_RK))
+    if given is not None:
+        features.append(("logits behind the purifier", given.behind_RK))
     return [(title, projected(features_MD, seed=record.seed)) for title, features_MD in features]
+
+
+def _given(inputs: ReportInputs, frames_MHWC: NDArray[np.uint8]) -> Portraits | None:
+    if inputs.source is not None and inputs.source.victim.module is not None:
+        return portraits_of(inputs.source, frames_MHWC)
+    return None if inputs.file is None else portraits_of_file(inputs.file, frames_MHWC)
 
 
 def _shown(labels_N: NDArray[np.int64]) -> list[int]:

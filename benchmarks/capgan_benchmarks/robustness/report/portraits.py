@@ -1,4 +1,4 @@
-"""What the pair in torch makes of chosen frames: purified, where it looked, what it says.
+"""What the pair in torch, or else the file alone, makes of chosen frames: purified, where it looked, what it says.
 
 Shapes: R frames, B batch, C channel, H height, W width, K classes.
 """
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from capgan_benchmarks.threats.artifact import Artifact
     from capgan_export.source import Source
 
 _BATCH = 64
@@ -21,16 +22,18 @@ _BATCH = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Portraits:
-    """Of R frames."""
+    """Of R frames; None where that is not to be had."""
 
-    purified_RHWC: NDArray[np.uint8]
-    heat_RHW: NDArray[np.float32]
+    purified_RHWC: NDArray[np.uint8] | None
+    heat_RHW: NDArray[np.float32] | None
     """Sum over the channels of w_k E_k, at a quarter of the resolution."""
     suspicion_R: NDArray[np.float64]
-    bare_RK: NDArray[np.float64]
+    bare_RK: NDArray[np.float64] | None
     """The classifier's logits for the frames as they are."""
     behind_RK: NDArray[np.float64]
     """And for what the purifier makes of them, not rounded."""
+    file: str | None = None
+    """The artifact that said so; None for the pair in torch."""
 
 
 def portraits_of(source: Source, frames_RHWC: NDArray[np.uint8]) -> Portraits:
@@ -53,6 +56,19 @@ def portraits_of(source: Source, frames_RHWC: NDArray[np.uint8]) -> Portraits:
     purified, heat, suspicious, bare, behind = (_joined(list(held)) for held in zip(*parts, strict=True))
     return Portraits(purified_RHWC=purified, heat_RHW=heat, suspicion_R=suspicious.astype(np.float64),
                      bare_RK=bare.astype(np.float64), behind_RK=behind.astype(np.float64))  # fmt: skip
+
+
+def portraits_of_file(artifact: Artifact, frames_RHWC: NDArray[np.uint8]) -> Portraits:
+    """Put frames through a file that ships, which gives what it was exported with."""
+    given = [artifact.outputs_of(batch_NHWC) for batch_NHWC in artifact.batches(frames_RHWC)]
+    purified = [each.purified_NHWC for each in given if each.purified_NHWC is not None]
+    bare = [each.raw_logits_NK for each in given if each.raw_logits_NK is not None]
+    return Portraits(
+        purified_RHWC=np.concatenate(purified) if purified else None, heat_RHW=None,
+        suspicion_R=np.concatenate([each.suspicion_N for each in given]).astype(np.float64),
+        bare_RK=np.concatenate(bare).astype(np.float64) if bare else None,
+        behind_RK=np.concatenate([each.logits_NK for each in given]).astype(np.float64), file=artifact.name,
+    )  # fmt: skip
 
 
 def said(logits_RK: NDArray[np.float64]) -> list[tuple[int, float]]:
