@@ -14,7 +14,10 @@ import typer
 
 from capgan_benchmarks.records import ROOT, record_name
 from capgan_benchmarks.script import run_script
-from capgan_edge.errors import ConfigError
+from capgan_edge.errors import ConfigError, DataError
+
+_TABLES_NEED = ("table", "date", "environment", "scale", "epochs", "victim", "data", "n", "seed", "skipped", "systems",
+                "cells")  # fmt: skip
 
 
 def main(
@@ -29,6 +32,12 @@ def main(
     from capgan_edge.files import write_json
 
     if table := table_of(path):
+        if theme:
+            raise ConfigError(f"expected no theme for a table, which has its name, got {theme!r}; leave it out")
+        missing = [key for key in _TABLES_NEED if key not in table]
+        if missing:
+            raise DataError(f"{path}: expected a table's record with {', '.join(_TABLES_NEED)}, got one without "
+                            f"{missing[0]}; make it again by capgan-edge benchmark paper")  # fmt: skip
         name = record_name(theme_of(table["table"]), table)
         write_json(ROOT / "benchmarks" / "results" / name, table)
         typer.echo(f"wrote benchmarks/results/{name}", err=True)

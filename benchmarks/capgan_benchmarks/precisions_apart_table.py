@@ -11,7 +11,9 @@ _HEAD = """\
 ### Precisions of {subject}, apart
 
 Frames that a file labels otherwise than the FP32 file; those that one of them alone gets right; McNemar's exact p that
-neither is right more often (not corrected for the number of rows). Of each attack the record with the most images."""
+neither is right more often (not corrected for the number of rows). AutoAttack, Square and SPSA stop as soon as the one
+file that they ask is fooled: in their rows a difference says what carries over to the other file, and not that this
+one is more robust. Of each attack the record with the most images."""
 
 
 def precisions_apart_section(subject: str, records: Sequence[RobustnessRecord]) -> str:

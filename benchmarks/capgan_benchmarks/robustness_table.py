@@ -159,7 +159,7 @@ def _table(record: RobustnessRecord) -> str:
 
 
 def _worst(record: RobustnessRecord) -> str:
-    found = worst_of(record.cells)  # records of November 2026 lack files that no threat model was about
+    found = worst_of(record.cells)  # older records lack files that no threat model was about
     if not found:
         return ""
     lines = [line(["right under all of", "epsilon", "system", "accuracy", "n"]), f"|{'---|' * 5}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ def main(
     record = {
         "date": timestamp(),
         "environment": asdict(read_environment(None)),
-        "config": state["config"],
+        "config": without_paths(state["config"]),
         "purifier": state["purifier"],
         "victim": state["victim"],
         "data": state["data"],
@@ -36,6 +36,11 @@ def main(
     path = ROOT / "benchmarks" / "results" / record_name(theme, record)
     write_json(path, record)
     typer.echo(f"wrote {path.relative_to(ROOT)}", err=True)
+
+
+def without_paths(config: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without the path of a teacher, which says nothing elsewhere; its hash is in the run's state."""
+    return config | ({"teacher": Path(config["teacher"]).name} if config.get("teacher") else {})
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from capgan_benchmarks.robustness.record import Alarm, Detection, RobustnessReco
 _HEAD = """\
 ### Suspicion of {subject}
 
-ROC-AUC of all attacked frames against the clean ones, by each file's own suspicion. Behind it, of the one file that
-is named, the frames that fool it: how many of them raise the alarm whose threshold 1 % or 5 % of the clean frames
-exceed, and how many of *all* attacked frames fool it and raise none at 5 %. `stealthy` is the attack that also lowers
-the suspicion; no other attack here looks at it, and a detector is worth what it holds there. Of each attack the record
-with the most images."""
+ROC-AUC of all attacked frames against the clean ones, by each system's own suspicion. Behind it, of the one that is
+named (of the files that ship the one that is fooled most often without an alarm), the frames that fool it: how many of
+them raise the alarm whose threshold 1 % or 5 % of the clean frames exceed, and how many of *all* attacked frames fool
+it and raise none at 5 %. `stealthy` is the attack that also lowers the suspicion; no other attack here looks at it, and
+a detector is worth what it holds there. Of each attack the record with the most images."""
 
 
 def suspicion_section(subject: str, records: Sequence[RobustnessRecord]) -> str:
@@ -23,7 +23,7 @@ def suspicion_section(subject: str, records: Sequence[RobustnessRecord]) -> str:
     if not rows:
         return ""
     names = list(dict.fromkeys(each.system for row in rows for each in row.cell.detections))
-    lines = [line(["threat model", "attack", *(f"ROC-AUC, {name}" for name in names), "file",
+    lines = [line(["threat model", "attack", *(f"ROC-AUC, {name}" for name in names), "system",
                    "alarm at 1 %, of fooling frames", "at 5 %", "fooled without alarm, of all, at 5 %", "n"]),
              f"|{'---|' * (len(names) + 7)}"]  # fmt: skip
     lines += [_line(row, names) for row in rows]
@@ -39,9 +39,13 @@ def _line(row: Row, names: Sequence[str]) -> str:
 
 
 def _told(row: Row, by_name: dict[str, Detection]) -> Detection:
-    """Return the target that is told of in full: the one that is fooled most often without an alarm."""
-    targets = [by_name[name] for name in row.cell.targets if name in by_name] or list(by_name.values())
-    return max(targets, key=lambda each: each.at_5.unnoticed.num)
+    """Return what is told of in full: of files that are targets, else of files, else of all, the one that is fooled
+    most often without an alarm.
+    """
+    files = {system.name for system in row.record.systems if system.kind == "artifact"}
+    choices = ([each for name, each in by_name.items() if name in files and name in row.cell.targets],
+               [each for name, each in by_name.items() if name in files], list(by_name.values()))  # fmt: skip
+    return max(next(each for each in choices if each), key=lambda each: each.at_5.unnoticed.num)
 
 
 def _of_fooling(alarm: Alarm) -> str:

@@ -90,7 +90,7 @@ class Attack(ABC):
         with torch.no_grad():
             raw_BCHW = self.run(counted, x_BCHW, y_B, generator)
             images_BCHW = self.bounded(raw_BCHW, x_BCHW)
-            judge = CountedModel(model, y_B)  # its counts are nobody's: the success test is not the attacker's
+            judge = counted.uncounted()  # its counts are nobody's: the success test is not the attacker's
             logits_BK = self.scored_logits(judge.logits, images_BCHW)
         is_fooled_B = logits_BK.argmax(1) != y_B
         is_enough_B = is_fooled_B & (other_minus_true(logits_BK, y_B) >= self.margin - MARGIN_TOLERANCE)

@@ -53,6 +53,12 @@ class CountedModel:
         narrowed._rows_B = self._rows_B[rows_B]
         return narrowed
 
+    def uncounted(self) -> CountedModel:
+        """Return this model as a judge asks it: what it asks is not counted here."""
+        judge = copy.copy(self)
+        judge.queries_N, judge.gradients_N = torch.zeros_like(self.queries_N), torch.zeros_like(self.gradients_N)
+        return judge
+
     def averaged(self, samples: int) -> CountedModel:
         """Return this model with each answer the mean of `samples`; every one of them is counted."""
         twin = copy.copy(self)
@@ -105,7 +111,7 @@ class CountedModel:
     def _ask(self, x_BCHW: Tensor) -> Tensor:
         try:
             return self._model(x_BCHW)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, NotImplementedError):
             raise
         except RuntimeError as error:
             if self._num_classes:

@@ -159,13 +159,14 @@ def test_images_of_another_size_are_refused_by_the_models_own_words() -> None:
             attack(model, x_BCHW, torch.tensor([0, 1]))
 
 
-def test_what_a_model_says_later_is_not_taken_for_the_images_shape() -> None:
+@pytest.mark.parametrize("failing_call", [2, 4], ids=["in the attack", "in front of the judge"])
+def test_what_a_model_says_later_is_not_taken_for_the_images_shape(failing_call: int) -> None:
     """It took the first images: whatever fails after them is its own matter."""
     inner, calls = linear_model(), [0]
 
     def fails_second(x_BCHW: Tensor) -> Tensor:
         calls[0] += 1
-        if calls[0] > 1:
+        if calls[0] == failing_call:
             raise RuntimeError("the device is gone")
         logits_BK: Tensor = inner(x_BCHW)
         return logits_BK

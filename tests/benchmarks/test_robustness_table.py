@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capgan_benchmarks import robustness_table
-from capgan_benchmarks.newest_robustness import newest_records
+from capgan_benchmarks.newest_robustness import newest_records, of_most_images
 from capgan_benchmarks.precisions_apart_table import precisions_apart_section
 from capgan_benchmarks.robustness.record import RobustnessRecord
 from capgan_benchmarks.robustness_table import readme_table, results_page
@@ -83,6 +83,21 @@ def test_a_detector_is_told_of_by_the_file_that_is_fooled_most_often_without_an_
     lines = suspicion_section("signs-nano", [record.model_copy(update={"cells": [cell]})]).splitlines()
     assert lines[-1].startswith(f"| {cell.scenario} | {cell.attack} | ")
     assert lines[-1].split(" | ")[-2].startswith(f"{100 * worst / cell.n:.2f} % [")
+
+
+def test_no_row_is_of_a_figure_of_runtimes(records: dict[str, list[RobustnessRecord]]) -> None:
+    for held in records.values():
+        for row in of_most_images(held):
+            assert "bf16" not in {system.precision for system in row.record.systems}
+            assert not any("OpenVINO" in system.device for system in row.record.systems)
+
+
+def test_of_as_many_images_the_record_that_scores_most_is_taken(records: dict[str, list[RobustnessRecord]]) -> None:
+    record = max(records["cifar10-nano"], key=lambda each: len(each.systems))
+    cell = record.cells[1]
+    fewer = record.model_copy(update={"cells": [cell.model_copy(update={"scores": cell.scores[:2]})]})
+    (row,) = of_most_images([fewer, record.model_copy(update={"cells": [cell]})])
+    assert row.cell.scores == cell.scores
 
 
 def test_every_comparison_with_the_fp32_file_is_on_the_page_and_none_between_others(

@@ -25,7 +25,7 @@ def extract(records: Mapping[str, Mapping[str, Any]]) -> str:
         return "No table has been run yet."
     lines = [f"| defence | {' | '.join(head for head, _, _ in _COLUMNS)} |", f"|{'---|' * (1 + len(_COLUMNS))}"]
     for name in _ROWS:
-        cells = [_words(_found(records, name, column, tables)) for _, column, tables in _COLUMNS]
+        cells = [_words(*_found(records, name, column, tables)) for _, column, tables in _COLUMNS]
         if any(cell != "-" for cell in cells):
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *(_origin(records))])
@@ -33,25 +33,32 @@ def extract(records: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _found(
     records: Mapping[str, Mapping[str, Any]], system: str, column: Column, tables: tuple[str, ...]
-) -> Mapping[str, Any] | None:
-    cells: list[Mapping[str, Any]] = [cell for table in tables if table in records for cell in records[table]["cells"]]
-    return next((cell for cell in cells if cell["system"] == system and (cell["threat"], cell["attack"]) == column),
-                None)  # fmt: skip
+) -> tuple[Mapping[str, Any] | None, int]:
+    """Return the figure, and how many images its table has."""
+    for table in tables:
+        for cell in records[table]["cells"] if table in records else ():
+            if cell["system"] == system and (cell["threat"], cell["attack"]) == column:
+                return cell, records[table]["n"]
+    return None, 0
 
 
-def _words(cell: Mapping[str, Any] | None) -> str:
+def _words(cell: Mapping[str, Any] | None, usual_n: int) -> str:
     if cell is None:
         return "-"
     low, high = cell["interval_95"]
+    n = "" if cell["n"] == usual_n else f", n = {cell['n']}"
     paper = f" / {cell['paper_percent']:.2f}" if "paper_percent" in cell else ""
-    return f"{cell['percent']:.1f} [{low:.1f}, {high:.1f}]{paper}"
+    return f"{cell['percent']:.1f} [{low:.1f}, {high:.1f}{n}]{paper}"
 
 
 def _origin(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return what the tables were made of, in a line for each that differ."""
-    said = dict.fromkeys(
-        f"{each['scale']}, {each['epochs']} epochs for every defence (the paper: 200), {each['data']}, "
-        f"n = {each['n']}, seed {each['seed']}, {each['environment']['cpu']}, {each['date'][:10]}."
-        for each in records.values()
-    )
-    return list(said)
+    """Return what the tables that are shown were made of, those of one making in one line."""
+    said = dict[str, list[str]]()
+    shown = {table for _, _, tables in _COLUMNS for table in tables}
+    for table in (table for table in records if table in shown):
+        each = records[table]
+        made = (f"{each['scale']}, {each['epochs']} epochs for every defence (the paper: 200), {each['data']}, "
+                f"n = {each['n']} unless said, seed {each['seed']}, {each['environment']['cpu']}, "
+                f"{each['date'][:10]}.")  # fmt: skip
+        said.setdefault(made, []).append(table)
+    return [f"Table{'s' if len(tables) > 1 else ''} {', '.join(tables)}: {made}" for made, tables in said.items()]

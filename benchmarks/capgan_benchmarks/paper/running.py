@@ -147,9 +147,16 @@ def _trained(name: str, config: PaperConfig, train: ImageSet) -> dict[str, Any] 
     pointer = read_pointer(path)
     state = pointer["state"]
     held, rows = state["config"], json.loads(json.dumps(state.get("row", {})))
-    with (path.parent / "log.csv").open(newline="") as file:
-        seconds = sum(float(line["seconds"]) for line in csv.DictReader(file))
     num_batches = (len(train) - held["num_held_out"]) // held["batch_size"]
     return {"epochs": pointer["epoch"], "images_seen": pointer["epoch"] * num_batches * held["batch_size"],
-            "seconds": seconds, "machine": state.get("machine"), "config": held, "data": state.get("data"),
-            "row": rows}  # fmt: skip
+            "seconds": _seconds_of(path.parent / "log.csv"), "machine": state.get("machine"), "config": held,
+            "data": state.get("data"), "row": rows}  # fmt: skip
+
+
+def _seconds_of(log_path: Path) -> float | None:
+    """Return how long the epochs of a log took; None where it is gone, or does not say of all of them."""
+    try:
+        with log_path.open(newline="") as file:
+            return sum(float(line["seconds"]) for line in csv.DictReader(file))
+    except (OSError, KeyError, ValueError):
+        return None

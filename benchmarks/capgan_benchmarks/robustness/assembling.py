@@ -92,6 +92,7 @@ def attacked_cell(
         mean_l2=mean_l2(crafted) if crafted.num_fooled is not None
         else _mean_l2(crafted, [said[name] for name in targets if name in said]),
         num_confident=crafted.num_confident,
+        num_fooled=crafted.num_fooled,
         zero_gradient_percent=zero_gradient_percent,
         rounding=Rounding(judge=held.judge, n=held.n, num_right_float=held.num_right_float,
                           num_right_rounded=held.num_right_rounded),

@@ -87,11 +87,11 @@ class SetManifest(Record):
     rounding: Rounding
     num_lost_queries: Count
     num_confident: Count | None = None
+    """As in a record's cell."""
     num_fooled: Count | None = None
     """Images that fool what was attacked, before rounding; None in sets that were written before it was kept."""
-    sum_l2_fooled: FiniteFloat = 0.0
+    sum_l2_fooled: Annotated[FiniteFloat, Field(ge=0)] = 0.0
     """Of their distances from their originals."""
-    """As in a record's cell."""
     seconds: Annotated[FiniteFloat, Field(ge=0)]
     arrays: dict[str, Sha256]
 

@@ -140,8 +140,10 @@ class Cell(Record):
     gradients: Spread
     num_lost_queries: Count
     mean_l2: FiniteFloat | None
-    """Of the frames that fool what was attacked (f in white-box-victim, f' in transfer); None where none does. In
-    records of November 2026 of those that fool the first target."""
+    """Of the frames that fool what was attacked (f in white-box-victim, f' in transfer); None where none does. Without
+    `num_fooled` it is that of those that fool the first target."""
+    num_fooled: Count | None = None
+    """Images that fool what was attacked, before rounding; None in records from before it was kept."""
     num_confident: Count | None = None
     """Images that fool what was attacked with the margin that the attack asks for, before rounding: CW's kappa. Scores
     count every frame that fools, also by less. None where the attack asks for none."""
@@ -168,10 +170,12 @@ class Cell(Record):
 
     @property
     def distance(self) -> str | None:
-        """Mean L2 of an attack without an epsilon, in words; None where there is one, or nothing is fooled."""
-        if self.epsilon is not None or self.mean_l2 is None:
+        """Mean L2 of an attack without an epsilon, in words; None where there is one, nothing is fooled, or it is not
+        known whose L2 it is.
+        """
+        if self.epsilon is not None or self.mean_l2 is None or self.num_fooled is None:
             return None
-        return f"mean L2 {self.mean_l2:.2f}"
+        return f"mean L2 {self.mean_l2:.2f} of the {self.num_fooled} that fool what was attacked"
 
     def score_of(self, system: str) -> Score | None:
         """Return the score of one system, where it was scored."""

@@ -9,12 +9,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from capgan_benchmarks.keep_record import main as keep
 from capgan_benchmarks.keep_record import table_of
 from capgan_benchmarks.paper.claims import CLAIMS, Claim, State, judged
 from capgan_benchmarks.paper.extract import extract
 from capgan_benchmarks.paper.figure import figure_of
 from capgan_benchmarks.paper.plan import FIGURE_5, columns_of, rows_of
 from capgan_benchmarks.paper.section import newest_tables, paper_section, theme_of
+from capgan_edge.errors import ConfigError, DataError
 
 CLEAN, BPDA = ("clean", "clean"), ("bpda", "pgd-40")
 
@@ -38,8 +40,8 @@ HIGHER = Claim(words="a holds more than b", table="VI", pairs=(("a", "b"),), col
 
 @pytest.mark.parametrize(
     ("a", "b", "state"),
-    [((900, 900), (500, 500), "shown"), ((900, 600), (500, 550), "not shown"), ((900, 400), (500, 800),
-      "the other way round"), ((900, None), (500, 500), "no table yet")],
+    [((900, 900), (500, 500), "shown"), ((900, 600), (500, 500), "not shown"), ((900, 400), (500, 800),
+      "the other way round"), ((900, None), (500, 500), "not run")],
 )  # fmt: skip
 def test_a_claim_is_shown_where_every_difference_is_beyond_what_is_asked(
     a: tuple[int, int | None], b: tuple[int, int | None], state: State
@@ -49,6 +51,27 @@ def test_a_claim_is_shown_where_every_difference_is_beyond_what_is_asked(
     found = judged(HIGHER, record("VI", cells))
     assert found.state == state
     assert "clean: a +40.00 points over b" in found.evidence
+
+
+def test_a_difference_that_is_surely_smaller_than_what_is_asked_is_told_as_that() -> None:
+    cells = [cell("a", column, 5500, 10_000) for column in (CLEAN, BPDA)]
+    cells += [cell("b", column, 5000, 10_000) for column in (CLEAN, BPDA)]
+    assert judged(HIGHER, record("VI", cells)).state == "less than that"
+
+
+def test_what_was_found_outweighs_what_was_left_out() -> None:
+    cells = [cell("a", CLEAN, 100), cell("b", CLEAN, 500)]
+    assert judged(HIGHER, record("VI", cells)).state == "the other way round"
+
+
+def test_adversarial_training_holds_most_only_if_it_holds_more_than_each() -> None:
+    claim = next(each for each in CLAIMS if "holds most" in each.words)
+    end = ("end-to-end", "pgd-40")
+    held = {"adversarial-training": 500, "cap-gan": 10, "ape-gan": 0, "hgd": 600}
+    cells = [cell(name, end, num) for name, num in held.items()]
+    assert judged(claim, record("IV", cells)).state == "the other way round"
+    cells = [cell(name, end, min(num, 501 if name == "adversarial-training" else 100)) for name, num in held.items()]
+    assert judged(claim, record("IV", cells)).state == "shown"
 
 
 @pytest.mark.parametrize(("num_right", "state"), [(3, "shown"), (45, "not shown"), (200, "the other way round")])
@@ -87,7 +110,7 @@ def test_the_section_has_the_newest_record_of_each_table_and_what_training_took(
     assert page.index("### Table I:") < page.index("### Table IV:") < page.index("### Figure 5:")
     assert "| hgd | 70.00 " in page
     assert "| hgd | 50.00 " not in page
-    assert "| hgd | 2 | 97792 | 0.50 | l1 0.05 |" in page
+    assert "| hgd | 2 | 97792 | 0.50 | l1 0.05, gan 0 |" in page
     assert "| jpeg | 2 |" not in page
     assert page.count("| no table yet |") == len(CLAIMS)
 
@@ -109,7 +132,12 @@ def test_the_extract_has_a_row_a_defence_and_the_papers_figure_behind_ours() -> 
     found = extract({"IV": record("IV", [cell("hgd", CLEAN, 900), end])})
     assert "| hgd | 90.0 [0.0, 100.0] | - | - | - | 2.0 [0.0, 100.0] / 0.01 |" in found
     assert "| jpeg |" not in found
-    assert "nano, 2 epochs for every defence (the paper: 200), cifar10-jpeg/test, n = 1000, seed 0, a CPU" in found
+    assert "Table IV: nano, 2 epochs for every defence (the paper: 200), cifar10-jpeg/test, n = 1000 unless" in found
+    few = record("II", [cell("hgd", BPDA, 30, 64)])
+    found = extract({"II": few, "IV": record("IV", [cell("hgd", CLEAN, 900)]), "VI": record("VI", [])})
+    assert "| hgd | 90.0 [0.0, 100.0] | - | - | 46.9 [0.0, 100.0, n = 64] | - |" in found
+    assert "Tables II, IV: nano" in found
+    assert "VI" not in found
 
 
 def test_a_record_of_a_table_is_told_from_other_files(tmp_path: Path) -> None:
@@ -119,3 +147,14 @@ def test_a_record_of_a_table_is_told_from_other_files(tmp_path: Path) -> None:
                            (json.dumps(record("IV", [cell("hgd", CLEAN, 1)])), True)):  # fmt: skip
         path.write_text(text)
         assert (table_of(path) is not None) == is_table
+
+
+def test_what_lacks_a_part_of_a_table_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "table-IV.json"
+    held = record("IV", [cell("hgd", CLEAN, 1)])
+    del held["cells"]
+    path.write_text(json.dumps(held))
+    with pytest.raises(DataError, match=r"expected a table's record with .*, got one without cells"):
+        keep(path)
+    with pytest.raises(ConfigError, match="expected no theme for a table"):
+        keep(path, "end-to-end")

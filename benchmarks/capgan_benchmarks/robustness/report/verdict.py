@@ -46,7 +46,8 @@ def _summary(record: RobustnessRecord) -> str:
         return "The record names no system."
     widest, said = _widest(record, system, epsilon), list[str]()
     if widest is not None:
-        said.append(f"{text(words.percent(widest.percent, widest.n))} under every attack of this run together")
+        said.append(f"{text(words.percent(widest.percent, widest.n))} under all attacks within it together "
+                    f"(n = {widest.n})")  # fmt: skip
     said += [f"{text(words.percent(found[1].percent, found[1].n))} {what}" for scenarios, what in (
         (WITH_EVERYTHING, "against an attacker who knows everything"),
         (WITHOUT_DEFENCE, "against one who does not know the defence"),

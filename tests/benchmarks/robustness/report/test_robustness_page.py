@@ -14,6 +14,7 @@ from report_records import (
     LABELS,
     PAIR,
     VICTIM,
+    N,
     Page,
     attacked_cells,
     cell,
@@ -224,7 +225,7 @@ def test_attacks_without_a_budget_make_a_page_without_curves() -> None:
 def test_where_outputs_alone_were_attacked_the_first_sentence_tells_what_is_left() -> None:
     cells = (clean_cell(), cell("query", "Square-100", EPSILONS[1], {PAIR: first(1), FILE: first(0)}))
     page = Page(page_of(make_record(cells=cells, worst=worst_of(cells)), None)).text
-    assert f"Right verdicts of {FILE} at L-infinity 8/255: 0.0 % under every attack of this run together" in page
+    assert f"Right verdicts of {FILE} at L-infinity 8/255: 0.0 % under all attacks within it together (n = {N})" in page
 
 
 def test_the_curve_of_all_attacks_so_far_never_rises() -> None:
