@@ -112,7 +112,8 @@ def test_the_section_has_the_newest_record_of_each_table_and_what_training_took(
     assert "| hgd | 50.00 " not in page
     assert "| hgd | 2 | 97792 | 0.50 | l1 0.05, gan 0 |" in page
     assert "| jpeg | 2 |" not in page
-    assert page.count("| no table yet |") == len(CLAIMS)
+    assert page.count("| no table yet |") == sum(claim.table in ("V", "VI") for claim in CLAIMS)
+    assert page.count("| not run |") == sum(claim.table in ("I", "IV") for claim in CLAIMS)
 
 
 def test_the_figure_has_a_curve_with_its_intervals_for_every_system() -> None:
