@@ -18,6 +18,9 @@ def paper(
     data: Annotated[str, typer.Option(help="As train takes it.")] = "cifar10-jpeg",
     scale: Annotated[str, typer.Option(help="Of the networks: nano, small or paper.")] = "nano",
     epochs: Annotated[int, typer.Option(min=1, help="Of every defence: the budget, the same for all.")] = 2,
+    train_images: Annotated[
+        int | None, typer.Option(min=1, help="Of the data, for every defence: a smaller budget (default: all).")
+    ] = None,
     victim: Annotated[str, typer.Option(help="A packaged pair (its classifier) or a victim's run.")] = "cifar10-nano",
     surrogate: Annotated[
         Path | None, typer.Option(help="A victim's run, for transfer (default: the one packaged beside the pair).")
@@ -43,6 +46,7 @@ def paper(
 
     tables = (*TABLES, FIGURE_5) if "all" in table else tuple(dict.fromkeys(table))
     config = PaperConfig(tables=tables, out=out, data=data, scale=scale, epochs=epochs, victim=victim,
+                         train_images=train_images,
                          surrogate=surrogate, n=n, skipped=tuple(skip or ()), at_most=_numbers(at_most or []),
                          batch_size=batch_size, is_mirrored=is_mirrored(mirror, data), seed=seed,
                          threads=threads)  # fmt: skip

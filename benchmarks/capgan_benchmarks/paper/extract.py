@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from capgan_benchmarks.paper.page import of_images
 from capgan_benchmarks.paper.printed import CLEAN, Column
 from capgan_benchmarks.paper.systems import BARE
 
@@ -57,8 +58,8 @@ def _origin(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
     shown = {table for _, _, tables in _COLUMNS for table in tables}
     for table in (table for table in records if table in shown):
         each = records[table]
-        made = (f"{each['scale']}, {each['epochs']} epochs for every defence (the paper: 200), {each['data']}, "
-                f"n = {each['n']} unless said, seed {each['seed']}, {each['environment']['cpu']}, "
+        made = (f"{each['scale']}, {each['epochs']} epochs{of_images(each)} for every defence (the paper: 200), "
+                f"{each['data']}, n = {each['n']} unless said, seed {each['seed']}, {each['environment']['cpu']}, "
                 f"{each['date'][:10]}.")  # fmt: skip
         said.setdefault(made, []).append(table)
     return [f"Table{'s' if len(tables) > 1 else ''} {', '.join(tables)}: {made}" for made, tables in said.items()]

@@ -28,13 +28,18 @@ def page_of(record: Mapping[str, Any]) -> str:
     table = record["table"]
     body = _over_epsilon(record) if table == FIGURE_5 else _table(record)
     left_out = f" Left out: {', '.join(record['skipped'])}." if record["skipped"] else ""
-    made = (f"{record['scale']}, {record['epochs']} epochs for every defence, victim {record['victim']}; "
-            f"{record['data']}, n = {record['n']} unless said, seed {record['seed']}; "
+    made = (f"{record['scale']}, {record['epochs']} epochs{of_images(record)} for every defence, "
+            f"victim {record['victim']}; {record['data']}, n = {record['n']} unless said, seed {record['seed']}; "
             f"{record['environment']['cpu']}, {record['date'][:10]}.{left_out} ")  # fmt: skip
     beside = "" if table == FIGURE_5 else (
         "Percent classified rightly [95 % interval]; behind the slash the paper's, and the difference: bold where the "
         "interval does not hold the paper's figure, whose own error is not printed.")  # fmt: skip
     return f"## {TITLES[table]}\n\n{body}\n\n{made}{beside}\n\n{_LIMITS}\n"
+
+
+def of_images(record: Mapping[str, Any]) -> str:
+    """Return how many training images there were, where they were not all."""
+    return f" of {record['train_images']} images" if record.get("train_images") else ""
 
 
 def _table(record: Mapping[str, Any]) -> str:

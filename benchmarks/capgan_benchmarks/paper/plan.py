@@ -36,6 +36,8 @@ class PaperConfig:
     scale: str = "nano"
     epochs: int = 2
     """Of every defence; each sees every training image but the held-out ones once an epoch."""
+    train_images: int | None = None
+    """Of the data, drawn by the seed, for every defence: a smaller budget; None is all."""
     victim: str = "cifar10-nano"
     """A packaged pair, whose classifier and surrogate are taken, or a victim's run."""
     surrogate: Path | None = None
@@ -58,7 +60,12 @@ class PaperConfig:
                               f"{unknown[0] if unknown else 'none'!r}; name one of these")  # fmt: skip
         if self.scale not in SCALES:
             raise ConfigError(f"expected a scale among {', '.join(SCALES)}, got {self.scale!r}; name one of these")
-        for what, value in (("epochs", self.epochs), ("n", self.n), ("threads", self.threads)):
+        for what, value in (
+            ("epochs", self.epochs),
+            ("n", self.n),
+            ("threads", self.threads),
+            ("train images", self.train_images),
+        ):
             if value is not None and value < 1:
                 raise ConfigError(f"expected {what} of at least 1, got {value}; pass a larger one")
         for name in self.skipped:

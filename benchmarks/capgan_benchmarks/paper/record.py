@@ -51,6 +51,7 @@ def table_record(
         **made_now(command=COMMAND, environment=asdict(read_environment(config.threads))),
         "scale": config.scale,
         "epochs": config.epochs,
+        "train_images": config.train_images,
         "victim": victims.name,
         "victim_sha256": victims.classifier.sha256,
         "surrogate_sha256": None if victims.surrogate is None else victims.surrogate.sha256,

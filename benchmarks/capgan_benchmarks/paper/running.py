@@ -6,8 +6,11 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from capgan_benchmarks.paper.cells import EPSILON, Bench, Cell, Done
 from capgan_benchmarks.paper.figure import figure_of
@@ -20,6 +23,7 @@ from capgan_benchmarks.paper.training import UNTRAINED, num_epochs_done, system_
 from capgan_benchmarks.paper.victims import Victims, victims_of
 from capgan_benchmarks.robustness.image_source import ImageSource
 from capgan_benchmarks.robustness.store import BatchStore
+from capgan_edge.errors import ConfigError
 from capgan_edge.files import make_folder, write_atomic, write_json
 
 if TYPE_CHECKING:
@@ -128,7 +132,16 @@ def _cells(table: str, systems: list[System], bench: Bench, config: PaperConfig,
 def _train_images(config: PaperConfig) -> ImageSet:
     from capgan_edge import data
 
-    return data.load(config.data, "train")
+    images, wanted = data.load(config.data, "train"), config.train_images
+    if wanted is None or wanted == len(images):
+        return images
+    if wanted > len(images):
+        raise ConfigError(f"expected at most {len(images)} train images, all that {images.name} has, got {wanted}; "
+                          "pass fewer, or leave --train-images out")  # fmt: skip
+    rows = np.sort(np.random.default_rng(config.seed).permutation(len(images))[:wanted])
+    # The name says so, for a run to be gone on with by nothing else.
+    return replace(images, name=f"{images.name}, {wanted} of {len(images)} by seed {config.seed}",
+                   images_NHWC=images.images_NHWC[rows], labels_N=images.labels_N[rows])  # fmt: skip
 
 
 def _test_images(config: PaperConfig, train: ImageSet) -> ImageSet:

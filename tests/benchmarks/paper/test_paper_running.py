@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from capgan_benchmarks.paper.cells import Done
 from capgan_benchmarks.paper.plan import PaperConfig
-from capgan_benchmarks.paper.running import costs_of, run_paper
+from capgan_benchmarks.paper.running import _train_images, costs_of, run_paper
 from capgan_edge.errors import ConfigError
 from capgan_export.source import find_source
 
@@ -119,6 +120,19 @@ def test_a_table_that_lacks_its_surrogate_is_refused_before_anything_is_trained(
         with pytest.raises(ConfigError, match=message):
             call(config)
     assert not (config.out / "runs").exists()
+
+
+def test_a_smaller_budget_is_of_fewer_images_and_never_goes_on_from_another(config: PaperConfig) -> None:
+    config = replace(config, tables=("VI",), train_images=24)
+    some = _train_images(config)
+    every = _train_images(replace(config, train_images=None))
+    assert (len(some), len(every)) == (24, 40)
+    assert some.name.endswith("24 of 40 by seed 0")
+    rows = [int(np.flatnonzero((every.images_NHWC == frame_HWC).all((1, 2, 3)))[0]) for frame_HWC in some.images_NHWC]
+    assert rows == sorted(set(rows)), "each once, in their order"
+    assert (every.labels_N[rows] == some.labels_N).all()
+    with pytest.raises(ConfigError, match=r"expected at most 40 train images, all that .* has, got 41"):
+        _train_images(replace(config, train_images=41))
 
 
 def test_a_victim_of_other_classes_is_refused(config: PaperConfig) -> None:

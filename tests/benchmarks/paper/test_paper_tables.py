@@ -89,6 +89,7 @@ def test_a_difference_is_bold_where_the_interval_does_not_hold_the_paper_s_figur
      ({"epochs": 0}, "expected epochs of at least 1"), ({"n": 0}, "expected n of at least 1"),
      ({"batch_size": 1}, "expected a batch size of at least 2"),
      ({"skipped": ("pgd",)}, "expected to skip an attack of these tables, fgsm, mi-fgsm, pgd-7, pgd-40, cw, got 'pgd'"),
+     ({"train_images": 0}, "expected train images of at least 1"),
      ({"at_most": {"pgd": 3}}, "expected a number of images for an attack of these tables, fgsm, .*, got 'pgd'"),
      ({"at_most": {"cw": 0}}, "expected at least 1 image for cw, got 0"),
      ({"tables": ("5",), "skipped": ("cw",)}, "expected to skip an attack of these tables, fgsm, got 'cw'")],
