@@ -41,9 +41,13 @@ def readme_table() -> str:
 
 
 def _strongest(rows: Sequence[Row]) -> list[Row]:
-    """Return AutoAttack, the strongest at 8/255 or without an epsilon, and a stronger one of a smaller epsilon."""
-    usual = [row for row in rows if row.cell.epsilon is None or abs(row.cell.epsilon - USUAL_EPSILON) < 1e-9]
-    smaller = [row for row in rows if row not in usual]
+    """Return AutoAttack, the strongest at 8/255, and a stronger one of a smaller epsilon.
+
+    An attack without an epsilon goes as far as it must: it is shown only where no other was run.
+    """
+    bounded = [row for row in rows if row.cell.epsilon is not None]
+    usual = [row for row in bounded if abs((row.cell.epsilon or 0) - USUAL_EPSILON) < 1e-9] if bounded else list(rows)
+    smaller = [row for row in bounded if row not in usual]
     least = min(usual, key=lambda row: _least(row.cell), default=None)
     chosen = [row for row in usual if row.cell.attack.startswith("AutoAttack") and row is not least]
     chosen += _least_on_each_file(usual)

@@ -49,6 +49,12 @@ def test_a_figure_differs_from_the_papers_where_that_lies_outside_the_interval(
     assert robustness_table._difference(None, printed) == "-"
 
 
+def test_an_attack_without_a_bound_is_not_held_against_those_that_have_one() -> None:
+    lines = readme_table().splitlines()[2:]
+    assert any(" bpda " in line for line in lines)
+    assert not any("CWL2" in line for line in lines)
+
+
 def test_readme_shows_an_attack_on_each_file_that_was_asked(records: dict[str, list[RobustnessRecord]]) -> None:
     lines = readme_table().splitlines()[2:]
     for subject, held in records.items():
