@@ -38,7 +38,8 @@ def test_every_kept_record_is_written_again_byte_for_byte(tmp_path: Path) -> Non
         if kind in KINDS:
             met.add(kind)
             record = read_checked(path, KINDS[kind], what=kind)
-            write_json(tmp_path / path.name, record.model_dump(mode="json"))
+            # A field that came after a record was made is none of its.
+            write_json(tmp_path / path.name, record.model_dump(mode="json", exclude_unset=True))
             assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
     assert met == set(KINDS)
 

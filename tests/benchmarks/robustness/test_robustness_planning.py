@@ -168,7 +168,7 @@ REFUSED = [
     Refused("file and no square", {"scenarios": ("artifact-query",), "attacks": ("spsa",)}, "square works here"),
     Refused("blind to suspicion", {"scenarios": ("stealthy",), "attacks": ("fgsm",)}, "pgd-7, pgd-40"),
     Refused("no pair, scenario", {"scenarios": ("end-to-end",)}, "artifact-query needs the file alone", is_lone=True),
-    Refused("no pair, attack", {"attacks": ("pgd-40",)}, "no gradients: artifact-query with square", is_lone=True),
+    Refused("no pair, attack", {"attacks": ("pgd-40",)}, "no gradients: use artifact-query with square", is_lone=True),
     Refused("no INT8", {"scenarios": ("artifact-fake-quant",)}, "needs an INT8 graph", is_lone=True),
 ]
 
