@@ -55,13 +55,14 @@ _EXPLAINED = """\
 ### What explains the differences
 
 Ours are of a small part of the paper's training: what learns from scratch (adversarial training, the thermometer's
-classifier, APE-GAN) is furthest from the paper on clean images already, and no attack can leave more than that. The
-bare classifier falls lower under FGSM than the paper's, and to the surrogate's frames, of which the paper prints
-nothing: what a defence lets through costs more here. CAP-GAN is trained on perturbations of 8/255 alone, as in the
-paper, and undoes that size better than smaller ones: the dip of its curve at 4/255 in Figure 5, and CW, whose frames
-lie at about half the distance of FGSM's. `cifar10-nano`, which is trained on sizes that are drawn, has neither
-([below](#cifar10-nano)). Why HGD, trained on the same frames, does not fall to CW, and why Square and SPSA leave less
-of every row than in the paper, is not known."""
+classifier, APE-GAN) is furthest from the paper on clean images already, which bounds what is left of it under attack
+(a figure of 64 images is of other images than one of all). The bare classifier falls lower under FGSM than the
+paper's, and to the surrogate's frames, of which the paper prints nothing: what a defence lets through costs more
+here. CAP-GAN is trained on perturbations of 8/255 alone, as in the paper, and undoes that size better than smaller
+ones: the dip of its curve at 4/255 in Figure 5, and CW, whose frames lie at about half the distance of FGSM's.
+`cifar10-nano`, which is trained on sizes that are drawn, has neither ([below](#cifar10-nano)). Why HGD, trained on
+the same frames, does not fall to CW, and why Square and SPSA leave less of every row than in the paper, is not
+known."""
 
 
 def _claims(records: Mapping[str, Mapping[str, Any]]) -> str:

@@ -25,7 +25,9 @@ TRANSFERRED = (TRANSFER, "white-box-victim")
 """Made on a bare classifier to fool another system: attacks that can go on past its boundary do."""
 MADE_ON_ANOTHER = (*TRANSFERRED, ARTIFACT_TRANSFER)
 """Made on another model than the one that is scored; what artifact-transfer shows was made end to end. The twin of
-artifact-fake-quant is not counted among them: it rounds where the file rounds, so that its boundary is the file's."""
+artifact-fake-quant is not counted among them: it rounds where the file rounds, so that its boundary is all but the
+file's.
+"""
 OUTPUTS_ALONE = (QUERY, ARTIFACT_QUERY)
 
 

@@ -82,6 +82,20 @@ def test_a_set_comes_back_as_it_was_with_its_frames_for_float_images(path: Path,
     assert np.array_equal(found.x_NCHW.numpy(), images_as_floats(wanted.frames_NHWC).numpy())
 
 
+def test_how_many_fool_and_how_far_away_comes_back_and_an_older_set_does_not_know_it(
+    path: Path, images: ImageSet
+) -> None:
+    write_set(path, replace(make_crafted(images), num_fooled=4, sum_l2_fooled=0.5), images, facts_of(images))
+    held = read_set(path, images).crafted
+    assert (held.num_fooled, held.sum_l2_fooled) == (4, 0.5)
+
+    def as_before(arrays: dict[str, Any], manifest: dict[str, Any]) -> None:
+        del manifest["num_fooled"], manifest["sum_l2_fooled"]
+
+    rewritten(path, as_before)
+    assert read_set(path, images).crafted.num_fooled is None
+
+
 def test_the_manifest_says_what_by_whom_and_of_what(path: Path, images: ImageSet) -> None:
     manifest = read_manifest(path)
     assert (manifest.subject, manifest.scenario, manifest.attack, manifest.n) == (
