@@ -68,7 +68,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         # German traffic signs, 43 of them, from photographs: what a camera in a car sees.
         "gtsrb-nano": Recipe(
             data="gtsrb32",
-            victim=VictimConfig(epochs=10, small_crop_epochs=4, is_mirrored=False),
+            victim=VictimConfig(epochs=7, small_crop_epochs=4, is_mirrored=False),
             preset="nano",
             purifier=CapGanConfig(epochs=4, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
                                   is_mirrored=False, smallest_epsilon=0.0),
