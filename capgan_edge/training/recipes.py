@@ -70,7 +70,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             data="gtsrb32",
             victim=VictimConfig(epochs=7, small_crop_epochs=4, is_mirrored=False),
             preset="nano",
-            purifier=CapGanConfig(epochs=4, semantic_epochs=3, learning_rate=2e-3, schedule="one-cycle", ndf=16,
+            purifier=CapGanConfig(epochs=3, semantic_epochs=2, learning_rate=2e-3, schedule="one-cycle", ndf=16,
                                   is_mirrored=False, smallest_epsilon=0.0),
         ),
         # Trained end to end against an attacker who has the gradient of all of it.
