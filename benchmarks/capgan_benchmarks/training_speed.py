@@ -91,8 +91,8 @@ def _trainable(name: str) -> PurifierConfig:
 
 
 def _row(name: str, held: PurifierConfig, config: TrainingSpeedConfig, ceilings: Mapping[str, float]) -> dict[str, Any]:
-    loops = {"fast": _fast_loop(held), "plain": _plain_loop(held)}
-    x_BCHW, y_B = _batch(config)
+    loops = {"fast": fast_loop(held), "plain": _plain_loop(held)}
+    x_BCHW, y_B = drawn_batch(config)
     speeds: dict[str, list[float]] = {loop: [] for loop in loops}
     for index in range(config.num_rounds):
         for loop in ("fast", "plain") if index % 2 == 0 else ("plain", "fast"):
@@ -104,7 +104,7 @@ def _row(name: str, held: PurifierConfig, config: TrainingSpeedConfig, ceilings:
         "preset": name,
         "ndf": held.ngf,
         "loops": {loop: _said(loops[loop], values, x_BCHW, y_B, ceilings) for loop, values in speeds.items()},
-        "ratio": _spread(ratios),
+        "ratio": spread(ratios),
     }
 
 
@@ -124,12 +124,12 @@ def _said(
     # The counter cannot look into `pair`, which asks for a gradient: one pass of the victim forward, one backward.
     attack_macs = 2 * cost_of(loop.victim, height_px=height, width_px=width).macs
     macs = counter.get_total_flops() / 2 / len(y_B) + attack_macs
-    precision, speed = precision_of(loop.fabric), _spread(images_per_s)
+    precision, speed = precision_of(loop.fabric), spread(images_per_s)
     percent = 100 * macs * speed["median"] / ceilings[precision]
     return {"precision": precision, "images_per_s": speed, "macs_per_image": macs, "roof_percent": percent}
 
 
-def _fast_loop(purifier: PurifierConfig) -> CapGan:
+def fast_loop(purifier: PurifierConfig) -> CapGan:
     """Return the loop as `capgan-edge train` runs it: bf16 where it is fast, folded victim, channels last,
     discriminators as wide as the purifier.
     """
@@ -170,7 +170,8 @@ def _victim() -> Any:
     return SimpleResNet().eval().requires_grad_(False)
 
 
-def _batch(config: TrainingSpeedConfig) -> tuple[Tensor, Tensor]:
+def drawn_batch(config: TrainingSpeedConfig) -> tuple[Tensor, Tensor]:
+    """Return drawn signs, float32 in [0, 1] in channels_last, [B, 3, H, W], and labels by chance, [B]."""
     import torch
 
     from capgan_edge.data.signs import load_signs
@@ -193,5 +194,6 @@ def _turn_s(loop: CapGan, x_BCHW: Tensor, y_B: Tensor, num_steps: int) -> float:
     return time.perf_counter() - started_s
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return the median of what rounds gave, its lowest and its highest, and how many they were."""
     return {"median": float(np.median(values)), "low": min(values), "high": max(values), "num_rounds": len(values)}

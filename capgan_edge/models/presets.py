@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from capgan_edge.defences.ape_gan import ApeGanPurifier, ApeGanPurifierConfig
 from capgan_edge.defences.hgd import HgdPurifier, HgdPurifierConfig
+from capgan_edge.defences.unpurified import UnpurifiedConfig
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.purifier import Purifier, PurifierConfig
 from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig
@@ -39,6 +40,12 @@ def preset(name: str) -> PurifierConfig:
     if name not in PRESETS:
         raise ConfigError(f"expected a preset among {', '.join(PRESETS)}, got {name!r}")
     return PRESETS[name]
+
+
+def preset_name(config: PurifierConfig) -> str:
+    """Return what settings are called: a preset's name, `none` where there is no purifier, or `custom`."""
+    known: Mapping[str, PurifierConfig] = {**PRESETS, "none": UnpurifiedConfig()}
+    return next((name for name, held in known.items() if held == config), "custom")
 
 
 def purifier_from(config: PurifierConfig) -> Purifier:

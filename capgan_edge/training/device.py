@@ -10,6 +10,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from capgan_edge.allocator import keep_freed_memory
+
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -34,8 +36,10 @@ def start_fabric(precision: Precision = "auto", *, devices: int = 1, accelerator
     """Start Fabric; on a CPU `devices` is the number of processes (gloo), which share each batch.
 
     Without BatchNorm n processes make the weights of one, to rounding. With it (the presets small and nano, and the
-    victim) each takes the statistics of its own share of the batch, so that the weights differ slightly.
+    victim) each takes the statistics of its own share of the batch, so that the weights differ slightly. From here on
+    the process keeps memory that it freed (`capgan_edge.allocator`).
     """
+    keep_freed_memory()
     use_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16())
     fabric: Fabric = Fabric(
         accelerator="cpu" if accelerator == "auto" and not torch.cuda.is_available() else accelerator,

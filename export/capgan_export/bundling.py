@@ -123,14 +123,13 @@ def chosen_frames(frames: ImageSet, config: ParityConfig) -> ImageSet:
 def purifier_identity(purifier: Purifier, name: str, size_px: tuple[int, int]) -> PurifierIdentity:
     """Describe a purifier; the hash is of its weights alone as safetensors, whichever file they came in."""
     from capgan_edge.models.cost import cost_of
-    from capgan_edge.models.presets import PRESETS
+    from capgan_edge.models.presets import preset_name
     from capgan_edge.models.weights import weights_sha256
 
     config = purifier.config
     cost = cost_of(purifier, height_px=size_px[0], width_px=size_px[1])
-    preset = next((known for known, held in PRESETS.items() if held == config), "custom")
-    return PurifierIdentity(name=name, preset=preset, sha256=weights_sha256(purifier), config=asdict(config),
-                            macs=cost.macs, parameters=cost.parameters)  # fmt: skip
+    return PurifierIdentity(name=name, preset=preset_name(config), sha256=weights_sha256(purifier),
+                            config=asdict(config), macs=cost.macs, parameters=cost.parameters)  # fmt: skip
 
 
 def other_settings(given: PurifierIdentity, held: PurifierIdentity) -> str:

@@ -90,10 +90,14 @@ def _from_zoo(name: str, victim: str | None, *, why: str) -> Source:
 
 
 def _from_run(path: Path, victim: str | None, victim_state: Path | None, *, why: str = "") -> Source:
-    """Load a run: of a folder the best epoch, where there is one, else the last."""
+    """Load a run: a purifier's folder stands for the best epoch, where there is one, a victim's for the last."""
+    from capgan_edge.models.checkpoint import read_pointer
     from capgan_edge.models.victims import victim_from_module
     from capgan_edge.training.runs import load_purifier_run
 
+    last = path / "last.json" if path.is_dir() else path
+    if last.is_file() and read_pointer(last).get("kind") == "victim":
+        return _from_victim_run(last, victim, why=why)
     pointer = (
         next((path / n for n in ("best.json", "last.json") if (path / n).is_file()), path) if path.is_dir() else path
     )
@@ -113,6 +117,30 @@ def _from_run(path: Path, victim: str | None, victim_state: Path | None, *, why:
     return Source(name=name, origin=origin, purifier=purifier, victim=held, labels=labels, size_px=size_px, data=data)
 
 
+def _from_victim_run(pointer: Path, victim: str | None, *, why: str) -> Source:
+    """Load a victim's run as a pair without a purifier: one that is its own defence, or a baseline without any.
+
+    Of its last epoch, as everything else takes it: the best by clean accuracy is not the one that resists best.
+    """
+    from capgan_edge.defences.unpurified import Unpurified
+    from capgan_edge.models.own_victim import own_identity
+    from capgan_edge.models.victims import victim_from_module
+    from capgan_edge.training.runs import load_checkpoint, load_victim_run
+
+    name = pointer.resolve().parent.name
+    if victim is not None:
+        raise ConfigError(
+            f"{name}: expected no --victim, got {victim!r}: the run is a victim itself; leave the option out"
+        )
+    checkpoint, module = load_checkpoint(pointer, "victim"), load_victim_run(pointer)
+    labels, size_px, data = _run_facts(checkpoint.state, pointer)
+    kind = own_identity(module)["kind"]
+    held = victim_from_module(module, {"kind": kind, "name": f"{name}'s {kind}"}, size_px=size_px, labels=labels)
+    origin = f"{name}, a victim without a purifier, epoch {checkpoint.epoch} ({pointer.stem}){why}"
+    return Source(name=name, origin=origin, purifier=Unpurified(), victim=held, labels=labels, size_px=size_px,
+                  data=data)  # fmt: skip
+
+
 def _run_facts(state: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[int, int], str | Path]:
     """Return labels, size, and where the data is."""
     try:
@@ -121,7 +149,7 @@ def _run_facts(state: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tupl
         return labels, (int(height), int(width)), data
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(
-            f"{path}: expected the state of a purifier's run, with class_names, size_px and data, got one that lacks "
+            f"{path}: expected the state of a run, with class_names, size_px and data, got one that lacks "
             "them or has others; train again"
         ) from error
 

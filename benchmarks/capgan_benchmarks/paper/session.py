@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from capgan_benchmarks.paper.plan import PaperConfig
 from capgan_benchmarks.paper.running import costs_of, run_paper
+from capgan_edge.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +29,7 @@ def run_command(config: PaperConfig, *, is_dry: bool, is_json: bool) -> None:
     import torch
     from rich.console import Console
 
+    keep_freed_memory()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     console = Console(stderr=True, soft_wrap=True)

@@ -21,6 +21,7 @@ from capgan_benchmarks.robustness.running import Finished, prepare, run_robustne
 from capgan_benchmarks.robustness.subject import Subject, find_subject
 from capgan_benchmarks.robustness.terminal import print_record
 from capgan_benchmarks.robustness.writable import require_writable
+from capgan_edge.allocator import keep_freed_memory
 from capgan_edge.errors import CapganError, ConfigError, MissingDependencyError
 from capgan_edge.files import write_atomic
 from capgan_export.gate.artifacts import runtime_from_options
@@ -67,7 +68,7 @@ def _run_and_compare(config: RobustnessConfig, outputs: Outputs, *, is_json: boo
     console = Console(stderr=True, soft_wrap=True)
     baseline = None if outputs.baseline is None else read_record(outputs.baseline)
     _refuse_foreign(outputs)
-    _limit_threads(config.threads)
+    _ready_processor(config.threads)
     with find_subject(config.subject, artifacts=config.artifacts, data=config.data, against=config.against,
                       surrogate=config.surrogate, temperature=config.temperature,
                       runtime=runtime_from_options(config.backend, config.precision),
@@ -95,7 +96,8 @@ def _require_packages() -> None:
             raise MissingDependencyError(package, "the robustness benchmark", f"cpu,{extra}")
 
 
-def _limit_threads(threads: int | None) -> None:
+def _ready_processor(threads: int | None) -> None:
+    keep_freed_memory()
     if threads is not None:
         import torch
 
