@@ -25,7 +25,7 @@ def main(
     theme: Annotated[str, typer.Argument(help="Of a robustness record: what it was about, a word or two.")] = "",
 ) -> None:
     """Check the record, and write it to benchmarks/results/robustness-SUBJECT-THEME_HARDWARE_DATE.json, or
-    paper-table-TABLE_HARDWARE_DATE.json.
+    paper-table-TABLE_HARDWARE_DATE.json (behind TABLE the data, where they are not the paper's).
     """
     from capgan_benchmarks.paper.section import theme_of
     from capgan_benchmarks.robustness.record import read_record, write_record
@@ -38,7 +38,7 @@ def main(
         if missing:
             raise DataError(f"{path}: expected a table's record with {', '.join(_TABLES_NEED)}, got one without "
                             f"{missing[0]}; make it again by capgan-edge benchmark paper")  # fmt: skip
-        name = record_name(theme_of(table["table"]), table)
+        name = record_name(theme_of(table["table"], table["data"]), table)
         write_json(ROOT / "benchmarks" / "results" / name, table)
         typer.echo(f"wrote benchmarks/results/{name}", err=True)
         return

@@ -16,7 +16,7 @@ from capgan_benchmarks.newest_robustness import (
     words_of,
 )
 from capgan_benchmarks.other_victim_table import other_victim_section
-from capgan_benchmarks.paper.section import newest_tables, paper_section
+from capgan_benchmarks.paper.section import paper_sections
 from capgan_benchmarks.precisions_apart_table import precisions_apart_section
 from capgan_benchmarks.robustness.config import epsilon_text
 from capgan_benchmarks.robustness.record import CLEAN, Cell, RobustnessRecord, Score
@@ -76,7 +76,7 @@ def results_page() -> str:
         "robustness` in `benchmarks/results/`, not by hand. In brackets the 95 % Wilson interval. *n* is the number of "
         "test images; the threat models are explained in [robustness.md](robustness.md).",
     ]
-    parts.append(paper_section(newest_tables()))
+    parts.append(paper_sections())
     for subject, records in newest_records().items():
         parts.append(f"## {subject}")
         for record in records:

@@ -72,7 +72,7 @@ def test_it_is_quantised(run: Path, bundle: Path) -> None:
 
 
 def test_it_is_attacked_as_a_pair(run: Path, tmp_path: Path) -> None:
-    options = ["--n", "16", "--scenarios", "end-to-end", "--attacks", "fgsm", "--threads", "1", "--batch", "16", "--data", "signs"]
+    options = ["--data", "signs", "--n", "16", "--scenarios", "end-to-end", "--attacks", "fgsm", "--threads", "1"]
     assert main(["benchmark", "robustness", str(run), *options, "-o", str(tmp_path / "out")], parts=PARTS) == 0
     record = json.loads((tmp_path / "out" / "record.json").read_text())
     (cell,) = [cell for cell in record["cells"] if cell["scenario"] == "end-to-end"]

@@ -31,7 +31,8 @@ def page_of(record: Mapping[str, Any]) -> str:
     made = (f"{record['scale']}, {record['epochs']} epochs{of_images(record)} for every defence, "
             f"victim {record['victim']}; {record['data']}, n = {record['n']} unless said, seed {record['seed']}; "
             f"{record['environment']['cpu']}, {record['date'][:10]}.{left_out} ")  # fmt: skip
-    beside = "" if table == FIGURE_5 else (
+    has_paper = any("paper_percent" in cell for cell in record["cells"])
+    beside = "" if table == FIGURE_5 else "Percent classified rightly [95 % interval]." if not has_paper else (
         "Percent classified rightly [95 % interval]; behind the slash the paper's, and the difference: bold where the "
         "interval does not hold the paper's figure, whose own error is not printed.")  # fmt: skip
     return f"## {TITLES[table]}\n\n{body}\n\n{made}{beside}\n\n{_LIMITS}\n"

@@ -10,7 +10,7 @@ from typing import Any
 from capgan_benchmarks.paper.claims import CLAIMS, judged
 from capgan_benchmarks.paper.page import page_of
 from capgan_benchmarks.paper.plan import FIGURE_5, TABLES
-from capgan_benchmarks.paper.record import COMMAND
+from capgan_benchmarks.paper.record import COMMAND, PAPERS_DATA
 from capgan_benchmarks.records import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -18,24 +18,46 @@ FIGURE = "paper-figure-5.svg"
 """In docs/, beside the page."""
 
 
-def theme_of(table: str) -> str:
-    """Return how the file of a table's record begins."""
-    return "paper-figure-5" if table == FIGURE_5 else f"paper-table-{table}"
+def theme_of(table: str, data: str = PAPERS_DATA) -> str:
+    """Return how the file of a table's record begins; of other data than the paper's it names them."""
+    theme, name = ("paper-figure-5" if table == FIGURE_5 else f"paper-table-{table}"), data.split("/", maxsplit=1)[0]
+    return theme if name.startswith(PAPERS_DATA) else f"{theme}-{name}"
 
 
-def newest_tables(results: Path = RESULTS) -> dict[str, dict[str, Any]]:
+def newest_tables(results: Path = RESULTS, data: str = PAPERS_DATA) -> dict[str, dict[str, Any]]:
     """Return the newest record of each table that has one, in the paper's order."""
     found = dict[str, dict[str, Any]]()
     for table in (*TABLES, FIGURE_5):
-        for path in sorted(results.glob(f"{theme_of(table)}_*.json")):
+        for path in sorted(results.glob(f"{theme_of(table, data)}_*.json")):
             record = json.loads(path.read_text())
             if table not in found or found[table]["date"] < record["date"]:
                 found[table] = record
     return found
 
 
+def other_data(results: Path = RESULTS) -> tuple[str, ...]:
+    """Return the names of the data, other than the paper's, that tables were made of."""
+    found = (json.loads(path.read_text())["data"] for path in sorted(results.glob("paper-*.json")))
+    names = dict.fromkeys(data.split("/", maxsplit=1)[0] for data in found)
+    return tuple(name for name in names if not name.startswith(PAPERS_DATA))
+
+
+def paper_sections(results: Path = RESULTS) -> str:
+    """Return the section, and behind it the tables of other data; empty where no table has a record."""
+    parts = [paper_section(newest_tables(results))]
+    parts += [_other_section(name, newest_tables(results, name)) for name in other_data(results)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _other_section(data: str, records: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the tables of data that the paper does not have; its claims are not judged by them."""
+    parts = [f"## The same tables on {data}", "The paper has no figures of these data: ours stand alone."]
+    parts += ["#" + page_of(record).rstrip() for record in records.values()]
+    return "\n\n".join([*parts, _training(records)])
+
+
 def paper_section(records: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the section; empty where no table has a record."""
+    """Return the section on the paper's own data; empty where no table has a record."""
     if not records:
         return ""
     parts = [

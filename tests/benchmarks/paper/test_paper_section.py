@@ -15,7 +15,7 @@ from capgan_benchmarks.paper.claims import CLAIMS, Claim, State, judged
 from capgan_benchmarks.paper.extract import extract
 from capgan_benchmarks.paper.figure import figure_of
 from capgan_benchmarks.paper.plan import FIGURE_5, columns_of, rows_of
-from capgan_benchmarks.paper.section import newest_tables, paper_section, theme_of
+from capgan_benchmarks.paper.section import newest_tables, other_data, paper_section, paper_sections, theme_of
 from capgan_edge.errors import ConfigError, DataError
 
 CLEAN, BPDA = ("clean", "clean"), ("bpda", "pgd-40")
@@ -114,6 +114,23 @@ def test_the_section_has_the_newest_record_of_each_table_and_what_training_took(
     assert "| jpeg | 2 |" not in page
     assert page.count("| no table yet |") == sum(claim.table in ("V", "VI") for claim in CLAIMS)
     assert page.count("| not run |") == sum(claim.table in ("I", "IV") for claim in CLAIMS)
+
+
+def test_tables_of_other_data_stand_apart_and_are_held_against_nothing(tmp_path: Path) -> None:
+    assert paper_sections(tmp_path) == ""
+    ours = record("I", [cell("hgd", CLEAN, 700)])
+    theirs = record("I", [cell("hgd", CLEAN, 600)]) | {"data": "gtsrb32/test"}
+    for held in (ours, theirs):
+        (tmp_path / f"{theme_of('I', held['data'])}_cpu_2026-01-02.json").write_text(json.dumps(held))
+    assert newest_tables(tmp_path) == {"I": ours}
+    assert other_data(tmp_path) == ("gtsrb32",)
+    assert newest_tables(tmp_path, "gtsrb32") == {"I": theirs}
+    own, other = paper_sections(tmp_path).split("## The same tables on gtsrb32")
+    assert "| hgd | 70.00 " in own
+    assert "| hgd | 60.00 " not in own
+    assert "| hgd | 60.00 " in other
+    assert "What the paper claims" not in other
+    assert "behind the slash" not in other
 
 
 def test_the_figure_has_a_curve_with_its_intervals_for_every_system() -> None:
