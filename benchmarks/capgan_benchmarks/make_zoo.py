@@ -1,7 +1,7 @@
 """Make a packaged pair from nothing: train its recipe, measure it on the whole test split, write record and card.
 
     python -m capgan_benchmarks.make_zoo signs-nano
-    python -m capgan_benchmarks.make_zoo cifar10-nano        # data from $CAPGAN_EDGE_DATA
+    python -m capgan_benchmarks.make_zoo cifar10-nano        # data from $CAPGAN_EDGE_DATA, as of gtsrb-nano
     python -m capgan_benchmarks.make_zoo cifar10-nano --keep-victim    # a new purifier before the packaged victim
     python -m capgan_benchmarks.make_zoo cifar10-nano --measure-only   # the packaged pair again, as it stands
     python -m capgan_benchmarks.make_zoo cifar10-robust-nano --victim-of cifar10-nano    # before that pair's victim
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="signs-nano, cifar10-nano or cifar10-robust-nano.")],
+    name: Annotated[str, typer.Argument(help="signs-nano, cifar10-nano, gtsrb-nano or cifar10-robust-nano.")],
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     num_end_to_end: Annotated[int, typer.Option(min=1, help="Test images under the end-to-end attack.")] = 1000,
     num_images: Annotated[int | None, typer.Option(min=1, help="Test images (default: all).")] = None,
