@@ -123,9 +123,10 @@ def _from_victim_run(pointer: Path, victim: str | None, *, why: str) -> Source:
     Of its last epoch, as everything else takes it: the best by clean accuracy is not the one that resists best.
     """
     from capgan_edge.defences.unpurified import Unpurified
+    from capgan_edge.models.checkpoint import load_checkpoint
     from capgan_edge.models.own_victim import own_identity
     from capgan_edge.models.victims import victim_from_module
-    from capgan_edge.training.runs import load_checkpoint, load_victim_run
+    from capgan_edge.training.runs import load_victim_run
 
     name = pointer.resolve().parent.name
     if victim is not None:
