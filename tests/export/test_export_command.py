@@ -227,7 +227,7 @@ def test_images_that_the_user_names_may_be_of_other_classes() -> None:
 
 def test_a_source_that_is_no_text_is_a_foreign_state(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "night", source=["signs"])
-    with pytest.raises(CheckpointError, match="expected the state of a purifier's run"):
+    with pytest.raises(CheckpointError, match="expected the state of a run, with class_names"):
         find_source(str(tmp_path / "runs" / "night"))
 
 
