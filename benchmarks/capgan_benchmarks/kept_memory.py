@@ -92,7 +92,7 @@ def timed(workload: str, *, steps: int, batch: int, threads: int) -> dict[str, A
 
     torch.set_num_threads(threads)
     keep_freed_memory()
-    step = _whole_loss(batch) if workload == WORKLOADS[0] else _attack(batch)
+    step = dict(zip(WORKLOADS, (_whole_loss, _attack), strict=True))[workload](batch)
     step()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     started_s = time.perf_counter()

@@ -141,6 +141,7 @@ def put_victim(name: str, run_path: Path, recipe: Recipe) -> None:
     tensors, card = kept(name)
     facts = card["training"]["victim"]
     state = {"config": card["recipe"]["victim"], "class_names": card["labels"], "data": recipe.data,
+             "source": recipe.data,
              "size_px": card["size_px"], "row": facts["log"][-1]}  # fmt: skip
     victim = {key: tensor for key, tensor in tensors.items() if key.split(".")[0] == "victim"}
     save_checkpoint(run_path, Checkpoint(kind="victim", epoch=facts["epochs"], tensors=victim, state=state),

@@ -17,7 +17,9 @@ _Data = Annotated[str | None, typer.Option(help="Images for the checks: signs, a
 
 @app.command()
 def export(
-    source: Annotated[str | None, typer.Argument(help="A purifier's run or checkpoint, or a name in the zoo.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(help="A run (a victim's is exported alone), its checkpoint, or a name in the zoo.")
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write (a directory).")] = Path("bundle"),
     victim: _Spec = None,
     victim_state: _State = None,

@@ -95,12 +95,11 @@ def _from_run(path: Path, victim: str | None, victim_state: Path | None, *, why:
     from capgan_edge.models.victims import victim_from_module
     from capgan_edge.training.runs import load_purifier_run
 
-    last = path / "last.json" if path.is_dir() else path
-    if last.is_file() and read_pointer(last).get("kind") == "victim":
-        return _from_victim_run(last, victim, why=why)
     pointer = (
         next((path / n for n in ("best.json", "last.json") if (path / n).is_file()), path) if path.is_dir() else path
     )
+    if pointer.is_file() and read_pointer(pointer)["kind"] == "victim":
+        return _from_victim_run(path / "last.json" if path.is_dir() else path, victim, why=why)
     name = (pointer.parent if pointer.suffix == ".json" else pointer).resolve().name
     purifier, own, checkpoint = load_purifier_run(pointer)
     labels, size_px, data = _run_facts(checkpoint.state, pointer)
@@ -123,7 +122,7 @@ def _from_victim_run(pointer: Path, victim: str | None, *, why: str) -> Source:
     Of its last epoch, as everything else takes it: the best by clean accuracy is not the one that resists best.
     """
     from capgan_edge.defences.unpurified import Unpurified
-    from capgan_edge.models.checkpoint import load_checkpoint
+    from capgan_edge.models.checkpoint import read_pointer
     from capgan_edge.models.own_victim import own_identity
     from capgan_edge.models.victims import victim_from_module
     from capgan_edge.training.runs import load_victim_run
@@ -133,11 +132,11 @@ def _from_victim_run(pointer: Path, victim: str | None, *, why: str) -> Source:
         raise ConfigError(
             f"{name}: expected no --victim, got {victim!r}: the run is a victim itself; leave the option out"
         )
-    checkpoint, module = load_checkpoint(pointer, "victim"), load_victim_run(pointer)
-    labels, size_px, data = _run_facts(checkpoint.state, pointer)
+    module, held_pointer = load_victim_run(pointer), read_pointer(pointer)
+    labels, size_px, data = _run_facts(held_pointer["state"], pointer)
     kind = own_identity(module)["kind"]
     held = victim_from_module(module, {"kind": kind, "name": f"{name}'s {kind}"}, size_px=size_px, labels=labels)
-    origin = f"{name}, a victim without a purifier, epoch {checkpoint.epoch} ({pointer.stem}){why}"
+    origin = f"{name}, a victim without a purifier, epoch {held_pointer['epoch']} ({pointer.stem}){why}"
     return Source(name=name, origin=origin, purifier=Unpurified(), victim=held, labels=labels, size_px=size_px,
                   data=data)  # fmt: skip
 

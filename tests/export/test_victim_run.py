@@ -15,12 +15,12 @@ from capgan_edge.cli import GROUP, main
 from capgan_edge.data.signs import load_signs
 from capgan_edge.defences.unpurified import Unpurified
 from capgan_edge.errors import ConfigError
-from capgan_edge.models.victim import SimpleResNet
 from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.ort import OrtRunner
 from capgan_edge.training.device import start_fabric
 from capgan_edge.training.runs import load_victim_run
 from capgan_edge.training.victim import VictimConfig, train_victim
+from capgan_export.gate.twin import is_twin
 from capgan_export.source import find_source
 
 PARTS = [EntryPoint("export", "capgan_export.command:app", GROUP),
@@ -80,12 +80,14 @@ def test_it_is_attacked_as_a_pair(run: Path, tmp_path: Path) -> None:
     assert cell["zero_gradient_percent"] == (100 if run.name == "thermometer" else 0)
 
 
-def test_a_folder_stands_for_the_last_epoch_not_for_the_best(run: Path, tmp_path: Path) -> None:
+def test_a_folder_stands_for_the_last_epoch_not_for_the_best_and_is_the_twin_of_its_bundle(
+    run: Path, bundle: Path
+) -> None:
+    assert (run / "best.json").is_file()
     source = find_source(str(run))
     assert isinstance(source.purifier, Unpurified)
     assert "a victim without a purifier, epoch 1 (last)" in source.origin
-    module = source.victim.module
-    assert isinstance(module, SimpleResNet)
+    assert is_twin(source, Bundle.open(bundle).manifest)
 
 
 def test_a_victim_before_a_victim_is_refused(run: Path) -> None:

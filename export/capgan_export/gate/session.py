@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from capgan_edge.allocator import keep_freed_memory
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.files import write_atomic
 from capgan_edge.runtime.bundle import Bundle
@@ -100,7 +99,6 @@ def verified(request: VerifyRequest, console: Console) -> Report:
     _refuse_contradictions(request)
     require_rate(request.false_alarms)
     runtime = runtime_from_options(request.backend, request.precision)
-    keep_freed_memory()
     gates = load_gates(request.gates)
     with _working(console, "finding the FP32 twin and test images"):
         bundle, found = _bundle(request.bundle), TwinSearch(source=None)
