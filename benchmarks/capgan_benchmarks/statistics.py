@@ -35,6 +35,40 @@ def newcombe_interval_points(first: tuple[int, int], second: tuple[int, int]) ->
     return 100 * low, 100 * high
 
 
+def paired_interval_points(first_N: NDArray[np.bool_], second_N: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the 95 % interval of the first share minus the second, in points, of the same N images.
+
+    Newcombe (1998, "Improved confidence intervals for the difference between binomial proportions based on paired
+    data"), method 10: that of unrelated samples, narrowed by how far the two go together.
+
+    Args:
+        first_N: which images the first has right.
+        second_N: which the second has, in the same order.
+    """
+    assert first_N.shape == second_N.shape
+    n, num_both = len(first_N), int(np.count_nonzero(first_N & second_N))
+    num_first, num_second = int(np.count_nonzero(first_N)), int(np.count_nonzero(second_N))
+    (p, (p_low, p_high)), (q, (q_low, q_high)) = ((num / n, wilson_interval(num, n)) for num in (num_first, num_second))
+    phi = _correlation(n, num_both, num_first, num_second)
+    low = p - q - _hypot(p - p_low, q_high - q, phi)
+    high = p - q + _hypot(p_high - p, q - q_low, phi)
+    return 100 * low, 100 * high
+
+
+def _correlation(n: int, num_both: int, num_first: int, num_second: int) -> float:
+    """Return phi of two answers, with Newcombe's correction for continuity; 0 where one of them never varies."""
+    scale = math.sqrt(num_first * (n - num_first) * num_second * (n - num_second))
+    if scale == 0:
+        return 0.0
+    # Of the fourfold table a, b, c, d: a * d - b * c.
+    together = num_both * (n - num_first - num_second + num_both) - (num_first - num_both) * (num_second - num_both)
+    return (max(together - n / 2, 0.0) if together > 0 else together) / scale
+
+
+def _hypot(x: float, y: float, phi: float) -> float:
+    return math.sqrt(max(x * x - 2 * phi * x * y + y * y, 0.0))
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """Return the value that `percent` of the values do not exceed: one of them, by trtexec's index; the 50th is the
     median, the mean of the middle two.

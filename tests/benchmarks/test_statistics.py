@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capgan_benchmarks.statistics import newcombe_interval_points, percentile, separation, wilson_interval_percent
+from capgan_benchmarks.statistics import (
+    newcombe_interval_points,
+    paired_interval_points,
+    percentile,
+    separation,
+    wilson_interval_percent,
+)
 
 
 class Case(NamedTuple):
@@ -45,6 +51,43 @@ def test_the_interval_of_a_difference_is_newcombes(
 ) -> None:
     assert newcombe_interval_points(first, second) == pytest.approx((low, high), abs=0.006)
     assert newcombe_interval_points(second, first) == pytest.approx((-high, -low), abs=0.006)
+
+
+def answers(both: int, first_only: int, second_only: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    counts = (both, first_only, second_only, neither)
+    return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
+
+
+# Newcombe, Statistics in Medicine 17 (1998), 2635 to 2650, method 10: phi high, 0, and of no variation.
+@pytest.mark.parametrize(
+    ("table", "low", "high"),
+    [((36, 12, 2, 0), 5.69, 34.04), ((43, 0, 0, 7), -6.38, 6.38), ((50, 0, 0, 0), -7.13, 7.13),
+     ((0, 29, 0, 1), 79.15, 99.41)],
+)  # fmt: skip
+def test_the_interval_of_a_paired_difference_is_newcombes(
+    table: tuple[int, int, int, int], low: float, high: float
+) -> None:
+    first_N, second_N = answers(*table)
+    assert paired_interval_points(first_N, second_N) == pytest.approx((low, high), abs=0.006)
+    assert paired_interval_points(second_N, first_N) == pytest.approx((-high, -low), abs=0.006)
+
+
+@given(st.tuples(*[st.integers(0, 500)] * 4).filter(lambda counts: sum(counts) > 0))
+def test_a_paired_interval_holds_the_difference_and_is_narrower_where_answers_go_together(
+    counts: tuple[int, int, int, int],
+) -> None:
+    first_N, second_N = answers(*counts)
+    n, points = len(first_N), 100 * (first_N.mean() - second_N.mean())
+    low, high = paired_interval_points(first_N, second_N)
+    assert low - 1e-9 <= points <= high + 1e-9
+    apart = newcombe_interval_points((int(first_N.sum()), n), (int(second_N.sum()), n))
+    together = counts[0] * counts[3] - counts[1] * counts[2]
+    if together >= 0:
+        assert apart[0] - 1e-9 <= low
+        assert high <= apart[1] + 1e-9
+    else:
+        assert low <= apart[0] + 1e-9
+        assert apart[1] - 1e-9 <= high
 
 
 @given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

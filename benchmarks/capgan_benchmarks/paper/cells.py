@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capgan_benchmarks.paper.printed import CLEAN, Column
 from capgan_benchmarks.paper.systems import Classifier, System, bare_system
@@ -50,8 +51,8 @@ class Cell:
     column: Column
     epsilon: float | None
     """None where the attack keeps to no L-infinity budget, or where nothing is attacked."""
-    n: int
-    num_right: int
+    is_right_N: NDArray[np.bool_]
+    """Which of the first N test images: those that two figures have in common are of the same images."""
     settings: Mapping[str, Any]
     """Of the attack."""
     mean_l2: float | None = None
@@ -60,6 +61,16 @@ class Cell:
     gradients: int = 0
     seconds: float = 0.0
     """Of crafting; what was crafted for several systems counts in each."""
+
+    @property
+    def n(self) -> int:
+        """Images that were scored."""
+        return len(self.is_right_N)
+
+    @property
+    def num_right(self) -> int:
+        """Of them, classified rightly."""
+        return int(np.count_nonzero(self.is_right_N))
 
     @property
     def percent(self) -> float:
@@ -126,6 +137,5 @@ class Bench:
         held: dict[str, Any] = {} if crafted is None else {
             "mean_l2": mean_l2(crafted), "queries": int(crafted.queries_N.sum()),
             "gradients": int(crafted.gradients_N.sum()), "seconds": crafted.seconds}  # fmt: skip
-        return Cell(system=system.name, column=column, epsilon=epsilon, n=len(is_right_N),
-                    num_right=int(np.count_nonzero(is_right_N)),
+        return Cell(system=system.name, column=column, epsilon=epsilon, is_right_N=is_right_N,
                     settings={} if crafted is None else crafted.settings, **held)  # fmt: skip

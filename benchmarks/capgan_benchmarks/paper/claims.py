@@ -3,7 +3,8 @@
 A claim is a list of figures that are to differ: each of the two is accuracy of a row in a column of a table. It is
 shown where the 95 % interval of every difference lies above the least that is asked, the other way round where one lies
 below 0, less than that where one lies between, and not shown otherwise. How much is asked (10 points for a wide margin,
-5 for close, 5 % for about 0) is ours: the paper says it in words.
+5 for close, 5 % for about 0) is ours: the paper says it in words. Intervals are of paired images where the record says
+which were right, and of unrelated samples, which is wider, where it does not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from capgan_benchmarks.paper.printed import CLEAN, Column
-from capgan_benchmarks.statistics import newcombe_interval_points, wilson_interval_percent
+from capgan_benchmarks.paper.right import right_of
+from capgan_benchmarks.statistics import newcombe_interval_points, paired_interval_points, wilson_interval_percent
 
 State = Literal["shown", "less than that", "not shown", "the other way round", "not run", "no table yet"]
 _MIM: Column = ("transfer", "mi-fgsm")
@@ -104,12 +106,19 @@ def _fallen(name: str, column: Column, cells: Cells) -> tuple[State, str]:
     return state, f"{name} {cell['percent']:.2f} % [{low:.2f}, {high:.2f}], n = {cell['n']}"
 
 
+def _interval(held: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[float, float]:
+    first_N, second_N = right_of(held), right_of(other)
+    if first_N is None or second_N is None:
+        return newcombe_interval_points((held["num_right"], held["n"]), (other["num_right"], other["n"]))
+    return paired_interval_points(first_N, second_N)
+
+
 def _apart(claim: Claim, first: str, second: str, column: Column, cells: Cells) -> tuple[State, str]:
     held, other = cells.get((first, column)), cells.get((second, column))
     where = column[1] if column[0] == column[1] else f"{column[0]}, {column[1]}"
     if held is None or other is None:
         return "not run", f"{where}: {first} or {second} was not run"
-    low, high = newcombe_interval_points((held["num_right"], held["n"]), (other["num_right"], other["n"]))
+    low, high = _interval(held, other)
     points = held["percent"] - other["percent"]
     told = f"{where}: {first} {points:+.2f} points over {second} [{low:+.2f}, {high:+.2f}], n = {held['n']}"
     if (first, second) in claim.near:

@@ -39,8 +39,9 @@ def page_of(record: Mapping[str, Any]) -> str:
 
 
 def of_images(record: Mapping[str, Any]) -> str:
-    """Return how many training images there were, where they were not all."""
-    return f" of {record['train_images']} images" if record.get("train_images") else ""
+    """Return how many training images there were, where not all, and how many a step took, where the record says."""
+    images = f" of {record['train_images']} images" if record.get("train_images") else ""
+    return images + (f", {record['batch_size']} a step" if record.get("batch_size") else "")
 
 
 def _table(record: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from capgan_benchmarks.paper.cells import Cell
 from capgan_benchmarks.paper.plan import FIGURE_5, PaperConfig, skipped_of
 from capgan_benchmarks.paper.printed import printed_percent
+from capgan_benchmarks.paper.right import packed
 from capgan_benchmarks.records import made_now
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def table_record(
         "scale": config.scale,
         "epochs": config.epochs,
         "train_images": config.train_images,
+        "batch_size": config.batch_size,
         "victim": victims.name,
         "victim_sha256": victims.classifier.sha256,
         "surrogate_sha256": None if victims.surrogate is None else victims.surrogate.sha256,
@@ -70,9 +72,9 @@ def _cell(table: str, config: PaperConfig, cell: Cell) -> dict[str, Any]:
     threat, attack = cell.column
     held: dict[str, Any] = {
         "system": cell.system, "threat": threat, "attack": attack, "epsilon": cell.epsilon, "n": cell.n,
-        "num_right": cell.num_right, "percent": cell.percent, "interval_95": [low, high], "mean_l2": cell.mean_l2,
-        "queries": cell.queries, "gradients": cell.gradients, "seconds": round(cell.seconds, 3),
-        "settings": dict(cell.settings),
+        "num_right": cell.num_right, "right": packed(cell.is_right_N), "percent": cell.percent,
+        "interval_95": [low, high], "mean_l2": cell.mean_l2, "queries": cell.queries,
+        "gradients": cell.gradients, "seconds": round(cell.seconds, 3), "settings": dict(cell.settings),
     }  # fmt: skip
     if table == FIGURE_5 or not config.data.startswith(PAPERS_DATA):
         return held

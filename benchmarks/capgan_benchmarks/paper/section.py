@@ -94,7 +94,8 @@ def _claims(records: Mapping[str, Mapping[str, Any]]) -> str:
         lines.append(f"| {claim.words} (Table {claim.table}) | {found.state} | {found.evidence} |")
     return "\n\n".join([
         "### What the paper claims, and what shows here",
-        "*Shown* where the 95 % interval of every difference (Newcombe's, of unrelated samples) lies where the claim "
+        "*Shown* where the 95 % interval of every difference (Newcombe's, of the same images; of unrelated samples, "
+        "which is wider, where a table is of before 2026-11-28) lies where the claim "
         "wants it, *less than that* where one lies short of it, *the other way round* where one lies on the other "
         "side; *not shown* where the intervals do not decide. How much is asked, in brackets, is ours: the paper says "
         "it in words. Of these budgets, which say nothing of 200 epochs.",

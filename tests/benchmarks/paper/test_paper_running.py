@@ -14,6 +14,7 @@ import pytest
 
 from capgan_benchmarks.paper.cells import Done
 from capgan_benchmarks.paper.plan import PaperConfig
+from capgan_benchmarks.paper.right import right_of
 from capgan_benchmarks.paper.running import _train_images, costs_of, run_paper
 from capgan_edge.errors import ConfigError
 from capgan_export.source import find_source
@@ -64,6 +65,10 @@ def test_a_table_trains_its_rows_by_one_budget_and_goes_on_from_what_is_there(co
     ]
     assert {(cell["threat"], cell["n"]) for cell in record["cells"]} == {("clean", 8), ("end-to-end", 8)}
     assert len(told.made) == 2 * len(rows), "end to end, every system is attacked by itself"
+    rights = [right_of(cell) for cell in record["cells"]]
+    assert [right_N is not None and right_N.sum() for right_N in rights] == [
+        cell["num_right"] for cell in record["cells"]
+    ]
     assert not any("paper_percent" in cell for cell in record["cells"]), "signs have nothing to do with CIFAR-10"
     assert str(config.data) not in (config.out / "table-IV.json").read_text()
 

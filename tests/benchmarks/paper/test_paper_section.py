@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from capgan_benchmarks.keep_record import main as keep
 from capgan_benchmarks.keep_record import table_of
@@ -15,6 +19,7 @@ from capgan_benchmarks.paper.claims import CLAIMS, Claim, State, judged
 from capgan_benchmarks.paper.extract import extract
 from capgan_benchmarks.paper.figure import figure_of
 from capgan_benchmarks.paper.plan import FIGURE_5, columns_of, rows_of
+from capgan_benchmarks.paper.right import packed, right_of
 from capgan_benchmarks.paper.section import newest_tables, other_data, paper_section, paper_sections, theme_of
 from capgan_edge.errors import ConfigError, DataError
 
@@ -86,6 +91,25 @@ def test_near_is_within_five_points_to_either_side(a: int, state: State) -> None
     claim = Claim(words="a is near b", table="I", near=(("a", "b"),), columns=(BPDA,))
     cells = [cell("a", BPDA, a, 10_000), cell("b", BPDA, 5000, 10_000)]
     assert judged(claim, record("I", cells)).state == state
+
+
+def test_the_same_images_decide_what_unrelated_samples_do_not() -> None:
+    """Two rows of 90 and 92 % that miss the same images differ; of unrelated samples nobody could tell."""
+    claim = Claim(words="a holds more than b", table="VI", pairs=(("a", "b"),), columns=(CLEAN,))
+    cells = [cell("a", CLEAN, 920), cell("b", CLEAN, 900)]
+    assert judged(claim, record("VI", cells)).state == "not shown"
+    right = [each | {"right": packed(np.arange(1000) < each["num_right"])} for each in cells]
+    assert judged(claim, record("VI", right)).state == "shown"
+    assert judged(claim, record("VI", [right[0], cells[1]])).state == "not shown", "one of them does not say which"
+
+
+@given(arrays(np.bool_, st.integers(1, 200)))
+def test_which_images_were_right_survives_the_record(is_right_N: np.ndarray) -> None:
+    held = {"n": len(is_right_N), "right": packed(is_right_N)}
+    found = right_of(json.loads(json.dumps(held)))
+    assert found is not None
+    assert np.array_equal(found, is_right_N)
+    assert right_of({"n": 3}) is None
 
 
 def test_every_claim_names_rows_and_columns_of_its_table() -> None:
