@@ -1,4 +1,4 @@
-"""Write README's tables, docs/precision.md, results.md, endurance.md and the paper's Figure 5, and the goals of
+"""Write README's tables, docs/precision.md, results.md, endurance.md and the paper's figures, and the goals of
 docs/latency.md, from the packages' cards and the newest records.
 
 python -m capgan_benchmarks.readme
@@ -12,11 +12,9 @@ from capgan_benchmarks.endurance.tables import endurance_page, faults_table
 from capgan_benchmarks.latency.goals_table import goals_section, goals_table
 from capgan_benchmarks.latency.peers_table import peers_table
 from capgan_benchmarks.packaged_weights import weights_note
-from capgan_benchmarks.paper import section
 from capgan_benchmarks.paper.extract import extract
-from capgan_benchmarks.paper.figure import figure_of
-from capgan_benchmarks.paper.plan import FIGURE_5
-from capgan_benchmarks.paper.section import newest_tables
+from capgan_benchmarks.paper.figures import picture_of
+from capgan_benchmarks.paper.section import newest_tables, pictures
 from capgan_benchmarks.precision_table import adopted_row, full_table, newest_record, short_table
 from capgan_benchmarks.records import ROOT
 from capgan_benchmarks.robustness_table import readme_table, results_page
@@ -26,7 +24,6 @@ from capgan_edge.files import write_atomic
 
 README, PRECISION, RESULTS = ROOT / "README.md", ROOT / "docs" / "precision.md", ROOT / "docs" / "results.md"
 ENDURANCE, LATENCY = ROOT / "docs" / "endurance.md", ROOT / "docs" / "latency.md"
-FIGURE = ROOT / "docs" / section.FIGURE
 BEGIN, END = "<!-- figures:", "<!-- end of figures -->"
 BEGIN_PRECISION, END_PRECISION = "<!-- precisions:", "<!-- end of precisions -->"
 BEGIN_THREATS, END_THREATS = "<!-- threats:", "<!-- end of threats -->"
@@ -120,7 +117,7 @@ if __name__ == "__main__":
     write_atomic(README, with_tables(README.read_text()).encode())
     write_atomic(PRECISION, precision_page().encode())
     write_atomic(RESULTS, results_page().encode())
-    if FIGURE_5 in newest_tables():
-        write_atomic(FIGURE, figure_of(newest_tables()[FIGURE_5]).encode())
+    for name, record in pictures().items():
+        write_atomic(ROOT / "docs" / name, picture_of(record))
     write_atomic(ENDURANCE, endurance_page().encode())
     write_atomic(LATENCY, with_goals(LATENCY.read_text()).encode())

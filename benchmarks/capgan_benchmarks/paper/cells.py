@@ -34,7 +34,6 @@ from capgan_edge.errors import ConfigError
 if TYPE_CHECKING:
     from capgan_benchmarks.threats.crafted import CraftedSet
 
-EPSILON = 8 / 255
 _TIER = "paper"
 _ON_ITSELF: Mapping[str, type[Bpda] | type[Query] | type[EndToEnd]] = {
     "bpda": Bpda, "query": Query, "end-to-end": EndToEnd}  # fmt: skip
@@ -98,7 +97,7 @@ class Bench:
     """On how many of so many images an attack of a name is run."""
     done: Done = field(default=lambda title, num, seconds: None)
 
-    def cell(self, system: System, column: Column, epsilon: float = EPSILON) -> Cell:
+    def cell(self, system: System, column: Column, epsilon: float) -> Cell:
         """Attack as the column says, and score the system.
 
         Raises:
@@ -106,6 +105,16 @@ class Bench:
         """
         if column == CLEAN:
             return self._scored(system, column, None, self.images, None)
+        images, crafted = self.crafted(system, column, epsilon)
+        used = epsilon if attack_menu.has_epsilon(column[1]) else None
+        return self._scored(system, column, used, images, crafted)
+
+    def crafted(self, system: System, column: Column, epsilon: float) -> tuple[ImageSet, CraftedSet]:
+        """Return the images that an attack is run on, and what it made of them; from the store where they are there.
+
+        Raises:
+            ConfigError: transfer without a surrogate.
+        """
         threat, name = column
         attack = attack_menu.attack_from_name(name, epsilon=epsilon, seed=self.seed, tier=_TIER)
         images = rows_of(self.images, slice(self.num_attacked(name, len(self.images))))
@@ -113,9 +122,7 @@ class Bench:
         scenario, target = self._scenario(system, threat)
         kept: Any = Kept(scenario=scenario, store=self.store, target_sha256=target, extra=None,
                          done=lambda num, seconds: self.done(title, num, seconds))  # fmt: skip
-        crafted = craft_all(kept, attack, images, batch=self.batch)
-        used = epsilon if attack_menu.has_epsilon(name) else None
-        return self._scored(system, column, used, images, crafted)
+        return images, craft_all(kept, attack, images, batch=self.batch)
 
     def _scenario(self, system: System, threat: str) -> tuple[Scenario, str]:
         """Return who crafts, and the hash of every model that takes part in it."""

@@ -11,7 +11,7 @@ from capgan_edge.errors import ConfigError
 
 
 def paper(
-    table: Annotated[list[str], typer.Argument(help="I, II, III, IV, V, VI, 5 (the figure), or all.")],
+    table: Annotated[list[str], typer.Argument(help="I, II, III, IV, V, VI; 1, 3, 5 (the figures); or all.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Runs, crafted images, records, pages.")] = Path(
         "runs/paper"
     ),
@@ -39,12 +39,12 @@ def paper(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it will cost, in PFLOP and hours.")] = False,
     is_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False,
 ) -> None:
-    """The paper's tables: train what is missing, attack, and stand ours beside the printed. Cut off, it goes on."""
-    from capgan_benchmarks.paper.plan import FIGURE_5, TABLES, PaperConfig
+    """The paper's tables and figures: train what is missing, attack, set ours beside it. Cut off, it goes on."""
+    from capgan_benchmarks.paper.plan import EVERY, PaperConfig
     from capgan_benchmarks.paper.session import run_command
     from capgan_edge.training.start import is_mirrored
 
-    tables = (*TABLES, FIGURE_5) if "all" in table else tuple(dict.fromkeys(table))
+    tables = EVERY if "all" in table else tuple(dict.fromkeys(table))
     config = PaperConfig(tables=tables, out=out, data=data, scale=scale, epochs=epochs, victim=victim,
                          train_images=train_images,
                          surrogate=surrogate, n=n, skipped=tuple(skip or ()), at_most=_numbers(at_most or []),

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from capgan_benchmarks.paper.plan import FIGURE_5
+from capgan_benchmarks.paper.plan import FIGURES
 
 TITLES: Mapping[str, str] = MappingProxyType({
     "I": "Table I: transfer, gradients of another classifier",
     "II": "Table II: queries, and BPDA through the classifier",
     "III": "Table III: white-box on the classifier, the defence unknown", "IV": "Table IV: end to end",
     "V": "Table V: temperature and alpha", "VI": "Table VI: terms of the loss",
+    "1": "Figure 1: pixels and logits in the plane, clean and under FGSM of f",
+    "3": "Figure 3: where the purifier looks, clean and under FGSM of f",
     "5": "Figure 5: accuracy over epsilon, transfer"})  # fmt: skip
 
 
@@ -26,13 +28,13 @@ _LIMITS = (
 def page_of(record: Mapping[str, Any]) -> str:
     """Return the table of a record, with what it was made of."""
     table = record["table"]
-    body = _over_epsilon(record) if table == FIGURE_5 else _table(record)
+    body = _over_epsilon(record) if table in FIGURES else _table(record)
     left_out = f" Left out: {', '.join(record['skipped'])}." if record["skipped"] else ""
     made = (f"{record['scale']}, {record['epochs']} epochs{of_images(record)} for every defence, "
             f"victim {record['victim']}; {record['data']}, n = {record['n']} unless said, seed {record['seed']}; "
             f"{record['environment']['cpu']}, {record['date'][:10]}.{left_out} ")  # fmt: skip
     has_paper = any("paper_percent" in cell for cell in record["cells"])
-    beside = "" if table == FIGURE_5 else "Percent classified rightly [95 % interval]." if not has_paper else (
+    beside = "" if table in FIGURES else "Percent classified rightly [95 % interval]." if not has_paper else (
         "Percent classified rightly [95 % interval]; behind the slash the paper's, and the difference: bold where the "
         "interval does not hold the paper's figure, whose own error is not printed.")  # fmt: skip
     return f"## {TITLES[table]}\n\n{body}\n\n{made}{beside}\n\n{_LIMITS}\n"

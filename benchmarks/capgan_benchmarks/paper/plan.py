@@ -14,10 +14,19 @@ from capgan_edge.defences.catalogue import SCALES
 from capgan_edge.errors import ConfigError
 
 TABLES = tuple(COLUMNS)
-FIGURE_5 = "5"
-_FIGURE_5_COLUMNS: tuple[Column, ...] = (CLEAN, ("transfer", "fgsm"))
-EPSILON_LEVELS = (4, 8, 12, 16, 32)
-"""Of Figure 5."""
+PLANE, ATTENTION, FIGURE_5 = "1", "3", "5"
+"""Figures: images and logits in the plane, where the purifier looks, accuracy over epsilon."""
+FIGURES = (PLANE, ATTENTION, FIGURE_5)
+_FIGURE_COLUMNS: Mapping[str, tuple[Column, ...]] = MappingProxyType({
+    PLANE: (CLEAN, ("white-box-victim", "fgsm")), ATTENTION: (CLEAN, ("white-box-victim", "fgsm")),
+    FIGURE_5: (CLEAN, ("transfer", "fgsm"))})  # fmt: skip
+_FIGURE_ROWS: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    PLANE: (BARE, "cap-gan"), ATTENTION: (BARE, "cap-gan"), FIGURE_5: (BARE, *SYSTEMS["I"])})  # fmt: skip
+_FIGURE_LEVELS: Mapping[str, tuple[int, ...]] = MappingProxyType({
+    PLANE: (16,), ATTENTION: (8,), FIGURE_5: (4, 8, 12, 16, 32)})  # fmt: skip
+"""Epsilon, in levels of 255."""
+_TABLE_LEVELS = (8,)
+EVERY = (*TABLES, *FIGURES)
 _WEIGHTS: Mapping[str, Mapping[str, float]] = MappingProxyType({
     "temperature-1": {"temperature": 1.0}, "temperature-5": {"temperature": 5.0},
     "alpha-0.5": {"alpha": 0.5}, "alpha-0.9": {"alpha": 0.9}})  # fmt: skip
@@ -29,7 +38,7 @@ class PaperConfig:
     """One run of the recipes."""
 
     tables: tuple[str, ...]
-    """Among I to VI, and 5 for the figure of that number."""
+    """Among I to VI, and 1, 3, 5 for the figures of these numbers."""
     out: Path
     """Runs, crafted batches, records and pages; the same command goes on from what is there."""
     data: str = "cifar10-jpeg"
@@ -54,9 +63,9 @@ class PaperConfig:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.tables if name not in (*TABLES, FIGURE_5)]
+        unknown = [name for name in self.tables if name not in EVERY]
         if unknown or not self.tables:
-            raise ConfigError(f"expected tables among {', '.join((*TABLES, FIGURE_5))}, got "
+            raise ConfigError(f"expected tables among {', '.join(EVERY)}, got "
                               f"{unknown[0] if unknown else 'none'!r}; name one of these")  # fmt: skip
         if self.scale not in SCALES:
             raise ConfigError(f"expected a scale among {', '.join(SCALES)}, got {self.scale!r}; name one of these")
@@ -70,6 +79,9 @@ class PaperConfig:
                 raise ConfigError(f"expected {what} of at least 1, got {value}; pass a larger one")
         for name in self.skipped:
             self._require_attack(name, "to skip")
+        if "fgsm" in self.skipped and {PLANE, ATTENTION} & {*self.tables}:
+            raise ConfigError("expected FGSM for Figures 1 and 3, which are pictures of it, got it skipped; leave the "
+                              "figures out, or do not skip it")  # fmt: skip
         for name, num in self.at_most.items():
             self._require_attack(name, "a number of images for")
             if num < 1:
@@ -90,8 +102,18 @@ class PaperConfig:
 
 
 def columns_of(table: str) -> tuple[Column, ...]:
-    """Return what is run of a table; of Figure 5 a column is run at every epsilon."""
-    return _FIGURE_5_COLUMNS if table == FIGURE_5 else COLUMNS[table]
+    """Return what is run of a table, or of a figure."""
+    return _FIGURE_COLUMNS[table] if table in FIGURES else COLUMNS[table]
+
+
+def epsilons_of(table: str) -> tuple[float, ...]:
+    """Return the epsilons that each of its columns is run at."""
+    return tuple(level / 255 for level in _FIGURE_LEVELS.get(table, _TABLE_LEVELS))
+
+
+def stem_of(table: str) -> str:
+    """Return what the files of a table or a figure are called, without their suffix."""
+    return f"figure-{table}" if table in FIGURES else f"table-{table}"
 
 
 def skipped_of(table: str, skipped: Sequence[str]) -> tuple[str, ...]:
@@ -101,8 +123,8 @@ def skipped_of(table: str, skipped: Sequence[str]) -> tuple[str, ...]:
 
 
 def rows_of(table: str) -> tuple[str, ...]:
-    """Return the systems of a table, or of Figure 5: those of Table I, and the bare victim."""
-    return (BARE, *SYSTEMS["I"]) if table == FIGURE_5 else SYSTEMS[table]
+    """Return the systems of a table, or of a figure."""
+    return _FIGURE_ROWS[table] if table in FIGURES else SYSTEMS[table]
 
 
 def systems_of(tables: Sequence[str]) -> tuple[str, ...]:

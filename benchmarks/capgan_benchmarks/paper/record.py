@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from capgan_benchmarks.paper.cells import Cell
-from capgan_benchmarks.paper.plan import FIGURE_5, PaperConfig, skipped_of
+from capgan_benchmarks.paper.plan import FIGURES, PaperConfig, skipped_of
 from capgan_benchmarks.paper.printed import printed_percent
 from capgan_benchmarks.paper.right import packed
 from capgan_benchmarks.records import made_now
@@ -31,17 +31,19 @@ def table_record(
     systems: Sequence[System],
     trained: Mapping[str, Any],
     cells: Sequence[Cell],
+    drawn: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the record.
 
     Args:
-        table: I to VI, or 5.
+        table: I to VI, or 1, 3, 5.
         config: of the run.
         images: that were attacked.
         victims: f and f'.
         systems: the rows.
         trained: of each trained row how: settings, epochs, images seen, the last row of its log.
         cells: all figures, row by row.
+        drawn: of Figures 1 and 3, what else the picture is made of.
     """
     from capgan_benchmarks.demo.environment import read_environment
 
@@ -64,6 +66,7 @@ def table_record(
         "systems": [{"name": each.name, "sha256": each.sha256, "settings": dict(each.settings),
                      "trained": trained.get(each.name)} for each in systems],
         "cells": [_cell(table, config, cell) for cell in cells],
+        **({} if drawn is None else {"drawn": dict(drawn)}),
     }  # fmt: skip
 
 
@@ -76,7 +79,7 @@ def _cell(table: str, config: PaperConfig, cell: Cell) -> dict[str, Any]:
         "interval_95": [low, high], "mean_l2": cell.mean_l2, "queries": cell.queries,
         "gradients": cell.gradients, "seconds": round(cell.seconds, 3), "settings": dict(cell.settings),
     }  # fmt: skip
-    if table == FIGURE_5 or not config.data.startswith(PAPERS_DATA):
+    if table in FIGURES or not config.data.startswith(PAPERS_DATA):
         return held
     printed = printed_percent(table, cell.system, cell.column)
     if printed is not None:

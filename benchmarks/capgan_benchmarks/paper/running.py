@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capgan_benchmarks.paper.cells import EPSILON, Bench, Cell, Done
-from capgan_benchmarks.paper.figure import figure_of
+from capgan_benchmarks.paper.cells import Bench, Cell, Done
+from capgan_benchmarks.paper.figures import SUFFIXES, drawn_of, picture_of
 from capgan_benchmarks.paper.page import page_of
-from capgan_benchmarks.paper.plan import EPSILON_LEVELS, FIGURE_5, PaperConfig, columns_of, rows_of, systems_of
+from capgan_benchmarks.paper.plan import PaperConfig, columns_of, epsilons_of, rows_of, stem_of, systems_of
 from capgan_benchmarks.paper.printed import CLEAN, Column
 from capgan_benchmarks.paper.record import table_record
 from capgan_benchmarks.paper.systems import System
@@ -60,13 +60,14 @@ def run_paper(config: PaperConfig, say: Say, attacking: Attacking) -> list[Path]
         for table in config.tables:
             rows = [systems[name] for name in rows_of(table)]
             cells = list(_cells(table, rows, bench, config, say))
-            record = table_record(table, config, images=images, victims=victims, systems=rows, cells=cells,
+            drawn = drawn_of(table, bench, rows)
+            record = table_record(table, config, images=images, victims=victims, systems=rows, cells=cells, drawn=drawn,
                                   trained={name: _trained(name, config, train) for name in rows_of(table)})  # fmt: skip
-            path = config.out / (f"table-{table}.json" if table != FIGURE_5 else "figure-5.json")
+            path = config.out / f"{stem_of(table)}.json"
             write_json(path, record)
             write_atomic(path.with_suffix(".md"), page_of(record).encode())
-            if table == FIGURE_5:
-                write_atomic(path.with_suffix(".svg"), figure_of(record).encode())
+            if table in SUFFIXES:
+                write_atomic(path.with_suffix(SUFFIXES[table]), picture_of(record))
             say(f"wrote {path}")
             written.append(path)
     return written
@@ -116,9 +117,9 @@ def _stand_in(name: str, config: PaperConfig, victims: Victims) -> System:
 
 def _points(table: str, config: PaperConfig) -> tuple[Point, ...]:
     """Return what is run of a table, in its order."""
-    epsilons = [level / 255 for level in EPSILON_LEVELS] if table == FIGURE_5 else [EPSILON]
+    epsilons = epsilons_of(table)
     return tuple((column, epsilon) for column in columns_of(table) if column[1] not in config.skipped
-                 for epsilon in (epsilons if column != CLEAN else [EPSILON]))  # fmt: skip
+                 for epsilon in (epsilons if column != CLEAN else epsilons[:1]))  # fmt: skip
 
 
 def _cells(table: str, systems: list[System], bench: Bench, config: PaperConfig, say: Say) -> Iterator[Cell]:

@@ -8,26 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from capgan_benchmarks.paper.claims import CLAIMS, judged
+from capgan_benchmarks.paper.figures import ALTS, SUFFIXES
 from capgan_benchmarks.paper.page import page_of
-from capgan_benchmarks.paper.plan import FIGURE_5, TABLES
+from capgan_benchmarks.paper.plan import EVERY, stem_of
 from capgan_benchmarks.paper.record import COMMAND, PAPERS_DATA
 from capgan_benchmarks.records import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
-FIGURE = "paper-figure-5.svg"
-"""In docs/, beside the page."""
 
 
 def theme_of(table: str, data: str = PAPERS_DATA) -> str:
     """Return how the file of a table's record begins; of other data than the paper's it names them."""
-    theme, name = ("paper-figure-5" if table == FIGURE_5 else f"paper-table-{table}"), data.split("/", maxsplit=1)[0]
+    theme, name = f"paper-{stem_of(table)}", data.split("/", maxsplit=1)[0]
     return theme if name.startswith(PAPERS_DATA) else f"{theme}-{name}"
 
 
 def newest_tables(results: Path = RESULTS, data: str = PAPERS_DATA) -> dict[str, dict[str, Any]]:
     """Return the newest record of each table that has one, in the paper's order."""
     found = dict[str, dict[str, Any]]()
-    for table in (*TABLES, FIGURE_5):
+    for table in EVERY:
         for path in sorted(results.glob(f"{theme_of(table, data)}_*.json")):
             record = json.loads(path.read_text())
             if table not in found or found[table]["date"] < record["date"]:
@@ -52,8 +51,24 @@ def paper_sections(results: Path = RESULTS) -> str:
 def _other_section(data: str, records: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the tables of data that the paper does not have; its claims are not judged by them."""
     parts = [f"## The same tables on {data}", "The paper has no figures of these data: ours stand alone."]
-    parts += ["#" + page_of(record).rstrip() for record in records.values()]
+    parts += [_shown(record) for record in records.values()]
     return "\n\n".join([*parts, _training(records)])
+
+
+def pictures(results: Path = RESULTS) -> dict[str, Mapping[str, Any]]:
+    """Return the records that a picture is drawn of, by the name of its file in docs/."""
+    found = [record for data in (PAPERS_DATA, *other_data(results)) for record in newest_tables(results, data).values()]
+    return {_picture(record): record for record in found if record["table"] in SUFFIXES}
+
+
+def _picture(record: Mapping[str, Any]) -> str:
+    return theme_of(record["table"], record["data"]) + SUFFIXES[record["table"]]
+
+
+def _shown(record: Mapping[str, Any]) -> str:
+    """Return a table, or a figure with its picture."""
+    page, table = "#" + page_of(record).rstrip(), record["table"]
+    return page if table not in SUFFIXES else f"{page}\n\n![{ALTS[table]}]({_picture(record)})"
 
 
 def paper_section(records: Mapping[str, Mapping[str, Any]]) -> str:
@@ -66,10 +81,7 @@ def paper_section(records: Mapping[str, Mapping[str, Any]]) -> str:
         "([paper-tables.md](paper-tables.md)); the budget is named under each table, and is a small part of the "
         "paper's 200 epochs.",
     ]
-    for table, record in records.items():
-        parts.append("#" + page_of(record).rstrip())
-        if table == FIGURE_5:
-            parts.append(f"![Accuracy over epsilon, every defence]({FIGURE})")
+    parts += [_shown(record) for record in records.values()]
     return "\n\n".join([*parts, _EXPLAINED, _claims(records), _training(records)])
 
 

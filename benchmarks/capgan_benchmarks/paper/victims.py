@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capgan_benchmarks.paper.plan import FIGURE_5, PaperConfig
-from capgan_benchmarks.paper.printed import COLUMNS
+from capgan_benchmarks.paper.plan import PaperConfig, columns_of
 from capgan_benchmarks.paper.systems import Classifier, classifier_from
 from capgan_edge.errors import ConfigError
 
@@ -60,7 +59,7 @@ def victims_of(config: PaperConfig, train: ImageSet) -> Victims:
 
 
 def _needs_surrogate(table: str) -> bool:
-    return table == FIGURE_5 or any(threat == _TRANSFER for threat, _ in COLUMNS[table])
+    return any(threat == _TRANSFER for threat, _ in columns_of(table))
 
 
 def _check(victim: Any, option: str, train: ImageSet) -> None:

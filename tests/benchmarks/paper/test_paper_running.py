@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from capgan_benchmarks.paper.cells import Done
 from capgan_benchmarks.paper.plan import PaperConfig
@@ -153,6 +155,40 @@ def test_queries_and_the_figure_are_run_on_what_has_no_gradient_too(config: Pape
         (name, attack) for name in rows for attack in ("square", "pgd-40")}  # fmt: skip
     assert set(told.made) == {"bpda: PGD-40", "query: Square-5000"}
     assert {(cell["attack"], cell["n"]) for cell in record["cells"]} == {("square", 1), ("pgd-40", 2)}
+
+
+def test_the_figures_draw_what_they_attack(config: PaperConfig) -> None:
+    (plane, attention), told = run(replace(config, tables=("1", "3")))
+    assert [line for line in told.lines if line.startswith("training")] == ["training cap-gan for 1 epochs"]
+    assert told.made == ["white-box-victim: FGSM"] * 2, "at 16/255 and at 8/255"
+    assert {cell["epsilon"] for cell in plane["cells"] if cell["threat"] != "clean"} == {16 / 255}
+    assert {cell["epsilon"] for cell in attention["cells"] if cell["threat"] != "clean"} == {8 / 255}
+
+    drawn = plane["drawn"]
+    assert [panel["title"] for panel in drawn["panels"]] == ["pixels", "logits of f", "logits of f behind cap-gan"]
+    assert all(np.isfinite(panel["places"]).all() and len(panel["places"]) == 2 * drawn["n"]
+               for panel in drawn["panels"])  # fmt: skip
+    root = ElementTree.fromstring((config.out / "figure-1.svg").read_text())
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}svg"))) == 1 + len(drawn["panels"])
+
+    right = {name: sum(right_of(cell)[each["index"]] for each in attention["drawn"]["images"])
+             for name in ("bare", "cap-gan") for cell in attention["cells"]
+             if (cell["system"], cell["threat"]) == (name, "white-box-victim")}  # fmt: skip
+    for name, label in (("bare", "attacked_label"), ("cap-gan", "purified_label")):
+        assert right[name] == sum(each[label] == each["truth"] for each in attention["drawn"]["images"])
+    truths = [each["truth"] for each in attention["drawn"]["images"]]
+    assert truths == sorted(set(truths)), "one image a class"
+    with Image.open(config.out / "figure-3.png") as image:
+        assert image.format == "PNG"
+    assert "## Figure 3: where the purifier looks" in (config.out / "figure-3.md").read_text()
+
+
+@pytest.mark.parametrize(("settings", "message"), [({"n": 3}, "expected at least 4 test images for Figure 1, got 3")])
+def test_a_figure_of_too_few_images_is_refused(settings: dict[str, Any], message: str, config: PaperConfig) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(replace(config, tables=("1",), **settings))
+    with pytest.raises(ConfigError, match="expected FGSM for Figures 1 and 3"):
+        replace(config, tables=("1",), skipped=("fgsm",))
 
 
 def test_a_dry_run_trains_nothing_and_costs_grow_with_the_budget(config: PaperConfig) -> None:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from capgan_benchmarks.robustness.record import Cell, RobustnessRecord, cells_of
 from capgan_benchmarks.robustness.report import words
+from capgan_benchmarks.robustness.report.clouds import clouds_of, shown_classes
 from capgan_benchmarks.robustness.report.inputs import ReportInputs
 from capgan_benchmarks.robustness.report.markup import absent, section, text
-from capgan_benchmarks.robustness.report.plots import NUM_STYLES, scatter
+from capgan_benchmarks.robustness.report.plots import scatter
 from capgan_benchmarks.robustness.report.portraits import Portraits, portraits_of, portraits_of_file
 from capgan_benchmarks.robustness.report.projection import MAX_POINTS, MIN_POINTS, projected
 from capgan_benchmarks.robustness.report.reading import is_same, main_epsilon
@@ -49,12 +50,12 @@ def _body(record: RobustnessRecord, inputs: ReportInputs | None) -> str:
     except MissingDependencyError as error:
         return absent(f"No scatter: {error}.")
     labels_N = inputs.images.labels_N[:n]
-    shown = _shown(labels_N)
+    shown = shown_classes(labels_N)
     budget = words.epsilon(cell.epsilon)
     said = f"{words.plural(n, 'image')}, each clean and under {cell.title} at {budget}; seed {record.seed}."
     drawn = "".join(
         f'<figure class="card"><figcaption>{text(title)}</figcaption>'
-        + scatter(_clouds(places_M2, labels_N, shown), title=f"t-SNE of {title}. {said}") + "</figure>"
+        + scatter(clouds_of(places_M2, labels_N, shown), title=f"t-SNE of {title}. {said}") + "</figure>"
         for title, places_M2 in panels
     )  # fmt: skip
     return f'{_key(inputs, shown, labels_N)}<div class="panels">{drawn}</div><p class="soft">{text(said)}</p>'
@@ -97,30 +98,6 @@ def _given(inputs: ReportInputs, frames_MHWC: NDArray[np.uint8]) -> Portraits | 
     if inputs.source is not None and inputs.source.victim.module is not None:
         return portraits_of(inputs.source, frames_MHWC)
     return None if inputs.file is None else portraits_of_file(inputs.file, frames_MHWC)
-
-
-def _shown(labels_N: NDArray[np.int64]) -> list[int]:
-    """Return the classes that have a colour of their own: the commonest, in the order of their labels."""
-    classes, counts = np.unique(labels_N, return_counts=True)
-    commonest = classes[np.argsort(-counts, kind="stable")[:NUM_STYLES]]
-    return sorted(int(label) for label in commonest)
-
-
-def _clouds(
-    places_M2: NDArray[np.float64], labels_N: NDArray[np.int64], shown: Sequence[int]
-) -> list[tuple[str, bool, list[tuple[float, float]]]]:
-    """Return the points by class and kind, those of classes without a colour first, so that they lie below."""
-    labels_M = np.concatenate([labels_N, labels_N])
-    is_attacked_M = np.arange(len(labels_M)) >= len(labels_N)
-    style_M = np.array([shown.index(int(label)) if label in shown else -1 for label in labels_M])
-    clouds = []
-    for style in (-1, *range(len(shown))):
-        for is_attacked in (False, True):
-            places = places_M2[(style_M == style) & (is_attacked_M == is_attacked)]
-            if len(places):
-                kind = "rest" if style < 0 else f"s{style}"
-                clouds.append((kind, is_attacked, [(float(x), float(y)) for x, y in places]))
-    return clouds
 
 
 def _key(inputs: ReportInputs, shown: Sequence[int], labels_N: NDArray[np.int64]) -> str:
