@@ -62,7 +62,7 @@ _ALL = (
             source="Madry et al., arXiv 1706.06083", method="victim", settings=MappingProxyType({"attack_steps": 7})),
     _cap_gan("cap-gan", "pixel, CAM and semantic losses with cycle", _CAP_GAN),
     _cap_gan("cap-gan-without-cycle", "the same without all that passes through the inverse", has_cycle=False),
-    _cap_gan("pixel", "GAN, identity and cycle losses alone", has_cam=False, has_semantic=False),
+    _cap_gan("pixel", "GAN, identity and cycle losses alone, behind a stage of L1", has_cam=False, has_semantic=False),
     _cap_gan("pixel-cam", "pixel and CAM losses", has_semantic=False),
     _cap_gan("pixel-semantic", "pixel and semantic losses", has_cam=False),
 )  # fmt: skip

@@ -29,7 +29,7 @@ PARITY = ParityConfig(num_frames=8, batches=(1, 4))
 PURIFIERS = [name for name in TRAINED if CATALOGUE[name].kind == "purifier"]
 
 
-RUNS = ("ape-gan", "hgd", "pixel", "adversarial-training", "thermometer")
+RUNS = ("ape-gan", "hgd", "pixel", "cap-gan-without-cycle", "adversarial-training", "thermometer")
 """One of every loop."""
 
 

@@ -44,7 +44,7 @@ def paper(
     from capgan_benchmarks.paper.session import run_command
     from capgan_edge.training.start import is_mirrored
 
-    tables = EVERY if "all" in table else tuple(dict.fromkeys(table))
+    tables = tuple(dict.fromkeys(each for name in table for each in (EVERY if name == "all" else (name,))))
     config = PaperConfig(tables=tables, out=out, data=data, scale=scale, epochs=epochs, victim=victim,
                          train_images=train_images,
                          surrogate=surrogate, n=n, skipped=tuple(skip or ()), at_most=_numbers(at_most or []),

@@ -1,7 +1,7 @@
 """What a run of the recipes will cost: operations counted, and hours from steps that were really made here.
 
 Training is timed on one step after a first one; an attack by what an image takes forward and back. Early stops make
-attacks cheaper than that, never dearer. Shapes: B batch, C channel, H height, W width.
+attacks cheaper than that; what a codec (JPEG) takes is not in it. Shapes: B batch, C channel, H height, W width.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""README's extract of the paper's tables: of every defence the figure that says most of each threat model."""
+"""README's extract of the paper's tables: of every defence the figures that say most of each threat model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from capgan_benchmarks.paper.systems import BARE
 _COLUMNS: tuple[tuple[str, Column, tuple[str, ...]], ...] = (
     ("clean", CLEAN, ("I", "III", "IV")),
     ("transfer, MI-FGSM", ("transfer", "mi-fgsm"), ("I",)),
+    ("transfer, CW", ("transfer", "cw"), ("I",)),
     ("on f, MI-FGSM", ("white-box-victim", "mi-fgsm"), ("III",)),
+    ("on f, CW", ("white-box-victim", "cw"), ("III",)),
     ("BPDA, PGD-40", ("bpda", "pgd-40"), ("II",)),
     ("on f(T(.)), PGD-40", ("end-to-end", "pgd-40"), ("IV",)),
 )
@@ -58,8 +60,9 @@ def _origin(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
     shown = {table for _, _, tables in _COLUMNS for table in tables}
     for table in (table for table in records if table in shown):
         each = records[table]
-        made = (f"{each['scale']}, {each['epochs']} epochs{of_images(each)} for every defence (the paper: 200), "
-                f"{each['data']}, n = {each['n']} unless said, seed {each['seed']}, {each['environment']['cpu']}, "
+        made = (f"{each['scale']}, {each['epochs']} epochs{of_images(each)} for every defence "
+                f"(the paper: up to 200 for CAP-GAN), {each['data']}, n = {each['n']} unless said, "
+                f"seed {each['seed']}, {each['environment']['cpu']}, "
                 f"{each['date'][:10]}.")  # fmt: skip
         said.setdefault(made, []).append(table)
     return [f"Table{'s' if len(tables) > 1 else ''} {', '.join(tables)}: {made}" for made, tables in said.items()]

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from capgan_benchmarks.paper.plan import FIGURES
+from capgan_benchmarks.paper.plan import FIGURE_5, FIGURES
+from capgan_benchmarks.paper.printed import PAPERS_RULE
 
 TITLES: Mapping[str, str] = MappingProxyType({
     "I": "Table I: transfer, gradients of another classifier",
@@ -15,13 +16,13 @@ TITLES: Mapping[str, str] = MappingProxyType({
     "V": "Table V: temperature and alpha", "VI": "Table VI: terms of the loss",
     "1": "Figure 1: pixels and logits in the plane, clean and under FGSM of f",
     "3": "Figure 3: where the purifier looks, clean and under FGSM of f",
-    "5": "Figure 5: accuracy over epsilon, transfer"})  # fmt: skip
+    "5": "Figure 5: accuracy over epsilon, transfer of FGSM"})  # fmt: skip
 
 
 _LIMITS = (
-    "A purifier that was trained on a fixed classifier's FGSM images holds against attackers who do not know it, and "
-    "falls to those who do (Table IV); JPEG and the thermometer give no gradient, which is no defence against who "
-    "needs none (Table II)."
+    "A purifier that was trained on a fixed classifier's FGSM images of one size undoes that size, from attackers who "
+    "do not know it, better than others (CW's is smaller), and falls to those who do know it (Table IV); JPEG and the "
+    "thermometer give no gradient, which is no defence against who needs none (Table II)."
 )
 
 
@@ -36,8 +37,28 @@ def page_of(record: Mapping[str, Any]) -> str:
     has_paper = any("paper_percent" in cell for cell in record["cells"])
     beside = "" if table in FIGURES else "Percent classified rightly [95 % interval]." if not has_paper else (
         "Percent classified rightly [95 % interval]; behind the slash the paper's, and the difference: bold where the "
-        "interval does not hold the paper's figure, whose own error is not printed.")  # fmt: skip
-    return f"## {TITLES[table]}\n\n{body}\n\n{made}{beside}\n\n{_LIMITS}\n"
+        "interval does not hold the paper's figure, whose own error is not printed; the difference's interval is ours "
+        "less the paper's figure.")  # fmt: skip
+    if table == FIGURE_5:
+        beside = "What bare lacks of 100 is the attack's success; it is FGSM alone that was run."
+    parts = [f"## {TITLES[table]}", body, f"{made}{beside}{_rows_said(record)}", _LIMITS]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows_said(record: Mapping[str, Any]) -> str:
+    """Return what the budget does not say of single rows: what is a stage of its own, how a quality was chosen."""
+    said = ""
+    configs = [((system.get("trained") or {}).get("config") or {}) for system in record["systems"]]
+    stages = {config["semantic_epochs"] for config in configs if config.get("semantic_epochs")}
+    if stages:
+        num = "/".join(str(each) for each in sorted(stages))
+        said += f" Of the epochs of CAP-GAN and its variants {num} {'are' if num != '1' else 'is'} the semantic stage, "
+        said += "which is ours and trains T alone, by the same terms but GAN, identity and cycle."
+    for system in record["systems"]:
+        settings = system.get("settings") or {}
+        if "quality" in settings:
+            said += f" JPEG's quality is {settings['quality']}, {settings.get('rule', PAPERS_RULE)}."
+    return said
 
 
 def of_images(record: Mapping[str, Any]) -> str:

@@ -13,12 +13,16 @@ from types import MappingProxyType
 Column = tuple[str, str]
 """A threat model and an attack, as the robustness benchmark calls them."""
 CLEAN: Column = ("clean", "clean")
+PAPERS_DATA = "cifar10"
+"""How the names of the paper's data begin. A figure of other data than the paper's has nothing to be held against."""
 TRANSFER = tuple(("transfer", attack) for attack in ("fgsm", "mi-fgsm", "pgd-7", "pgd-40", "cw"))
 VICTIM = tuple(("white-box-victim", attack) for attack in ("fgsm", "mi-fgsm", "pgd-7", "pgd-40", "cw"))
 END_TO_END = tuple(("end-to-end", attack) for attack in ("fgsm", "mi-fgsm", "pgd-7", "pgd-40"))
 QUERIES: tuple[Column, ...] = (("query", "spsa-1"), ("query", "square"), ("query", "square-r5"), ("bpda", "pgd-40"))
 ABLATION: tuple[Column, ...] = (
     ("transfer", "mi-fgsm"), ("transfer", "pgd-7"), ("transfer", "pgd-40"), ("bpda", "pgd-40"))  # fmt: skip
+PAPERS_RULE = "the one whose clean accuracy on held-out training images is nearest the paper's"
+"""By which JPEG's quality is chosen on the paper's data: it prints none."""
 COLUMNS: Mapping[str, tuple[Column, ...]] = MappingProxyType({
     "I": (CLEAN, *TRANSFER), "II": QUERIES, "III": (CLEAN, *VICTIM), "IV": (CLEAN, *END_TO_END),
     "V": (CLEAN, *ABLATION), "VI": (CLEAN, *ABLATION),

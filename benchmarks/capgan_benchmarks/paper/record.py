@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from capgan_benchmarks.paper.cells import Cell
 from capgan_benchmarks.paper.plan import FIGURES, PaperConfig, skipped_of
-from capgan_benchmarks.paper.printed import printed_percent
+from capgan_benchmarks.paper.printed import PAPERS_DATA, printed_percent
 from capgan_benchmarks.paper.right import packed
 from capgan_benchmarks.records import made_now
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from capgan_edge.data.images import ImageSet
 
 COMMAND = "capgan-edge benchmark paper"
-PAPERS_DATA = "cifar10"
-"""How the names of the paper's data begin. A figure of other data than the paper's has nothing to be held against."""
 
 
 def table_record(
@@ -31,6 +29,7 @@ def table_record(
     systems: Sequence[System],
     trained: Mapping[str, Any],
     cells: Sequence[Cell],
+    code: str,
     drawn: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the record.
@@ -43,6 +42,7 @@ def table_record(
         systems: the rows.
         trained: of each trained row how: settings, epochs, images seen, the last row of its log.
         cells: all figures, row by row.
+        code: the commit that ran, as it was when the run began: hours later the checkout may be another.
         drawn: of Figures 1 and 3, what else the picture is made of.
     """
     from capgan_benchmarks.demo.environment import read_environment
@@ -52,6 +52,7 @@ def table_record(
         "kind": "paper-table",
         "table": table,
         **made_now(command=COMMAND, environment=asdict(read_environment(config.threads))),
+        "code": code,
         "scale": config.scale,
         "epochs": config.epochs,
         "train_images": config.train_images,

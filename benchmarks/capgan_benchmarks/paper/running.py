@@ -19,8 +19,9 @@ from capgan_benchmarks.paper.plan import PaperConfig, columns_of, epsilons_of, r
 from capgan_benchmarks.paper.printed import CLEAN, Column
 from capgan_benchmarks.paper.record import table_record
 from capgan_benchmarks.paper.systems import System
-from capgan_benchmarks.paper.training import UNTRAINED, num_epochs_done, system_of
+from capgan_benchmarks.paper.training import UNTRAINED, check_batch, num_epochs_done, system_of
 from capgan_benchmarks.paper.victims import Victims, victims_of
+from capgan_benchmarks.records import revision
 from capgan_benchmarks.robustness.image_source import ImageSource
 from capgan_benchmarks.robustness.store import BatchStore
 from capgan_edge.errors import ConfigError
@@ -49,7 +50,8 @@ def run_paper(config: PaperConfig, say: Say, attacking: Attacking) -> list[Path]
             on from there.
     """
     make_folder(config.out)
-    train = _train_images(config)
+    code, train = revision(), _train_images(config)
+    check_batch(config, train)
     victims, images = victims_of(config, train), _test_images(config, train)
     systems = {name: system_of(name, config, victims, train, say) for name in systems_of(config.tables)}
     written = []
@@ -62,6 +64,7 @@ def run_paper(config: PaperConfig, say: Say, attacking: Attacking) -> list[Path]
             cells = list(_cells(table, rows, bench, config, say))
             drawn = drawn_of(table, bench, rows)
             record = table_record(table, config, images=images, victims=victims, systems=rows, cells=cells, drawn=drawn,
+                                  code=code,
                                   trained={name: _trained(name, config, train) for name in rows_of(table)})  # fmt: skip
             path = config.out / f"{stem_of(table)}.json"
             write_json(path, record)
@@ -82,6 +85,7 @@ def costs_of(config: PaperConfig) -> Iterator[Cost]:
     from capgan_benchmarks.paper.costs import attack_cost, training_cost
 
     train = _train_images(config)
+    check_batch(config, train)
     victims, images = victims_of(config, train), _test_images(config, train)
     for name in systems_of(config.tables):
         num_epochs = 0 if name in UNTRAINED else config.epochs - num_epochs_done(name, config, victims, train)

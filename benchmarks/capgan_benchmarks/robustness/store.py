@@ -71,7 +71,7 @@ class BatchStore:
             write_atomic(self._path(key), _bytes_from_batch(crafted, key))
         except CapganError as error:
             self._is_writable = False
-            self._say(f"going on without a cache of attacked images: {error} (--cache chooses its folder)")
+            self._say(f"going on without a cache of attacked images: {error}; name another folder, --cache or --out")
 
     def _path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.npz"

@@ -18,6 +18,7 @@ from capgan_benchmarks.keep_record import table_of
 from capgan_benchmarks.paper.claims import CLAIMS, Claim, State, judged
 from capgan_benchmarks.paper.extract import extract
 from capgan_benchmarks.paper.figure import figure_of
+from capgan_benchmarks.paper.page import page_of
 from capgan_benchmarks.paper.plan import FIGURE_5, columns_of, rows_of
 from capgan_benchmarks.paper.right import packed, right_of
 from capgan_benchmarks.paper.section import newest_tables, other_data, paper_section, paper_sections, theme_of
@@ -112,6 +113,26 @@ def test_which_images_were_right_survives_the_record(is_right_N: np.ndarray) -> 
     assert right_of({"n": 3}) is None
 
 
+def test_a_figure_under_attack_above_the_clean_one_is_told_as_what_it_is() -> None:
+    held = {"II": record("II", [cell("hgd", BPDA, 858)]), "IV": record("IV", [cell("hgd", CLEAN, 824)])}
+    assert "hgd under bpda pgd-40 (Table II): 85.80 over 82.40 %" in paper_section(held)
+    held["IV"] = record("IV", [cell("hgd", CLEAN, 900)])
+    assert "above the row's own clean figure" not in paper_section(held)
+
+
+def test_a_table_says_what_its_budget_does_not() -> None:
+    held = record("I", [cell("jpeg", CLEAN, 700), cell("cap-gan", CLEAN, 900)])
+    held["systems"][0]["settings"] = {"quality": 20}
+    held["systems"][1]["trained"] = held["systems"][1]["trained"] | {"config": {"semantic_epochs": 1}}
+    page = page_of(held)
+    assert "Of the epochs of CAP-GAN and its variants 1 is the semantic stage" in page
+    assert (
+        "JPEG's quality is 20, the one whose clean accuracy on held-out training images is nearest the paper's." in page
+    )
+    held["systems"][0]["settings"]["rule"] = "the one that costs nearest 2 points"
+    assert "JPEG's quality is 20, the one that costs nearest 2 points." in page_of(held)
+
+
 def test_every_claim_names_rows_and_columns_of_its_table() -> None:
     for claim in CLAIMS:
         rows = {*claim.fallen, *(name for pair in (*claim.pairs, *claim.near) for name in pair)}
@@ -172,12 +193,12 @@ def test_the_extract_has_a_row_a_defence_and_the_papers_figure_behind_ours() -> 
     assert extract({}) == "No table has been run yet."
     end = cell("hgd", ("end-to-end", "pgd-40"), 20) | {"paper_percent": 0.01}
     found = extract({"IV": record("IV", [cell("hgd", CLEAN, 900), end])})
-    assert "| hgd | 90.0 [0.0, 100.0] | - | - | - | 2.0 [0.0, 100.0] / 0.01 |" in found
+    assert "| hgd | 90.0 [0.0, 100.0] | - | - | - | - | - | 2.0 [0.0, 100.0] / 0.01 |" in found
     assert "| jpeg |" not in found
-    assert "Table IV: nano, 2 epochs for every defence (the paper: 200), cifar10-jpeg/test, n = 1000 unless" in found
+    assert "Table IV: nano, 2 epochs for every defence (the paper: up to 200 for CAP-GAN), cifar10-jpeg/test" in found
     few = record("II", [cell("hgd", BPDA, 30, 64)])
     found = extract({"II": few, "IV": record("IV", [cell("hgd", CLEAN, 900)]), "VI": record("VI", [])})
-    assert "| hgd | 90.0 [0.0, 100.0] | - | - | 46.9 [0.0, 100.0, n = 64] | - |" in found
+    assert "| hgd | 90.0 [0.0, 100.0] | - | - | - | - | 46.9 [0.0, 100.0, n = 64] | - |" in found
     assert "Tables II, IV: nano" in found
     assert "VI" not in found
 

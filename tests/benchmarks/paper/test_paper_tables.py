@@ -22,6 +22,7 @@ from capgan_edge.training.config import CapGanConfig
 from capgan_edge.training.losses import LossWeights
 
 TABLES = ("I", "II", "III", "IV", "V", "VI")
+SUMS = {"I": 2627.05, "II": 603.29, "III": 2045.53, "IV": 689.56, "V": 2028.38, "VI": 1751.78}
 
 
 def test_every_row_has_a_figure_or_a_gap_for_every_column() -> None:
@@ -30,6 +31,13 @@ def test_every_row_has_a_figure_or_a_gap_for_every_column() -> None:
             values = [printed_percent(table, system, column) for column in COLUMNS[table]]
             assert all(value is None or 0 <= value <= 100 for value in values)
     assert printed_percent("I", "thermometer", ("transfer", "cw")) is None
+
+
+def test_the_printed_figures_add_up_to_what_was_read_from_the_paper() -> None:
+    """Sums by table, added from the paper's pages apart from this code: a figure mistyped here moves one."""
+    sums = {table: sum(printed_percent(table, row, column) or 0 for row in SYSTEMS[table] for column in COLUMNS[table])
+            for table in TABLES}  # fmt: skip
+    assert sums == pytest.approx(SUMS)
 
 
 def test_the_two_places_that_hold_cap_gan_s_figures_agree() -> None:
