@@ -75,7 +75,7 @@ def png_of(record: Mapping[str, Any]) -> bytes:
             axes.imshow(image_HWC, interpolation="nearest")
             if label is not None:
                 colour = _RIGHT if label == held["truth"] else _WRONG
-                axes.set_xlabel(names[label][:14], color=colour, fontsize=8)
+                axes.set_xlabel(names[label][:18], color=colour, fontsize=7)
                 axes.spines[:].set(color=colour, linewidth=2)
     for line, title in enumerate(_LINES):
         grid[line][0].set_ylabel(title, fontsize=9)

@@ -28,7 +28,7 @@ _COLOURS = ("#c8443c", "#1f5fc4", "#008a63", "#b36b00", "#8a3fb0", "#0089a7", "#
             "#4a4f9e")  # fmt: skip
 _REST = "#b3bbc6"
 _STYLE = (
-    "text{font:13px system-ui,sans-serif;fill:#24292f}text.head{text-anchor:middle}"
+    "text{font:11px system-ui,sans-serif;fill:#24292f}text.head{font-size:13px;text-anchor:middle}"
     ".dot{fill:none;stroke:currentColor;stroke-width:5;stroke-linecap:round;opacity:.7}"
     f".cross{{fill:none;stroke:currentColor;stroke-width:1.5}}.rest{{color:{_REST}}}"
     + "".join(f".s{i}{{color:{colour}}}" for i, colour in enumerate(_COLOURS))
@@ -80,7 +80,7 @@ def _key(names: Sequence[str], has_rest: bool, width: int) -> str:
     step, top = width / len(entries), _HEAD + SIDE + 19
     return "".join(
         f'<path class="dot {kind}" d="M{step * i + 12:.0f} {top - 4}h0"/>'
-        f'<text x="{step * i + 20:.0f}" y="{top}">{escape(name[:14])}</text>'
+        f'<text x="{step * i + 20:.0f}" y="{top}">{escape(name[:16])}</text>'
         for i, (kind, name) in enumerate(entries)
     )
 
