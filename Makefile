@@ -24,7 +24,7 @@ check: $(STAMP)
 # One thread a process: several processes with several threads each wait for one another. Three on two cores: a third of
 # the time is spent waiting for servers, videos and killed processes.
 test: $(STAMP) check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --durations 20 --durations-min 5
 
 format: $(STAMP)
 	$(BIN)/ruff format .
