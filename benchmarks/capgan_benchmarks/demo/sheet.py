@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,18 @@ from capgan_benchmarks.demo.rows import Row, Said
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 LINES = ("clean", "attacked\n(PGD-20, 8/255)", "purified", "attention")
+
+
+def draw_tile(
+    axes: Any, image_HWC: NDArray[np.uint8], words: str, *, is_right: bool | None, text_size: float = 8
+) -> None:
+    """Draw a picture on matplotlib's axes; green where a verdict is right, red where wrong, neither where None."""
+    axes.set(xticks=[], yticks=[])
+    axes.imshow(image_HWC, interpolation="nearest")
+    if is_right is not None:
+        colour = RIGHT if is_right else WRONG
+        axes.set_xlabel(words, color=colour, fontsize=text_size)
+        axes.spines[:].set(color=colour, linewidth=2)
 
 
 def sheet_of(rows: Sequence[Row]) -> bytes:
@@ -29,13 +42,8 @@ def sheet_of(rows: Sequence[Row]) -> bytes:
             (heat_over(row.attacked_HWC, row.heat_HW), None),
         )
         for line, (image_HWC, said) in enumerate(images):
-            axes = grid[line][column]
-            axes.set(xticks=[], yticks=[])
-            axes.imshow(image_HWC, interpolation="nearest")
-            if said is not None:
-                colour = RIGHT if said.label == row.truth else WRONG
-                axes.set_xlabel(f"{said.label}\n{said.score:.2f}", color=colour, fontsize=8)
-                axes.spines[:].set(color=colour, linewidth=2)
+            words = "" if said is None else f"{said.label}\n{said.score:.2f}"
+            draw_tile(grid[line][column], image_HWC, words, is_right=None if said is None else said.label == row.truth)
     for line, title in enumerate(LINES):
         grid[line][0].set_ylabel(title, fontsize=9)
     buffer = io.BytesIO()

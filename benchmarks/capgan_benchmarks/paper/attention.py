@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capgan_benchmarks.demo.pictures import data_uri, heat_over
+from capgan_benchmarks.demo.sheet import draw_tile
 from capgan_benchmarks.paper.plan import ATTENTION, columns_of, epsilons_of
 from capgan_benchmarks.paper.systems import BARE, System
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from capgan_benchmarks.paper.cells import Bench
 
 _MAX_COLUMNS = 10
-_RIGHT, _WRONG = "#1a7f37", "#cf222e"
 _LINES = ("clean", "attention", "attacked\n(FGSM, 8/255)", "attention", "purified")
 
 
@@ -70,13 +70,8 @@ def png_of(record: Mapping[str, Any]) -> bytes:
                  (attacked_HWC, held["attacked_label"]), (_heat(attacked_HWC, held["attacked_heat"]), None),
                  (purified_HWC, held["purified_label"]))  # fmt: skip
         for line, (image_HWC, label) in enumerate(shown):
-            axes = grid[line][column]
-            axes.set(xticks=[], yticks=[])
-            axes.imshow(image_HWC, interpolation="nearest")
-            if label is not None:
-                colour = _RIGHT if label == held["truth"] else _WRONG
-                axes.set_xlabel(names[label][:18], color=colour, fontsize=7)
-                axes.spines[:].set(color=colour, linewidth=2)
+            words, is_right = ("", None) if label is None else (names[label][:18], label == held["truth"])
+            draw_tile(grid[line][column], image_HWC, words, is_right=is_right, text_size=7)
     for line, title in enumerate(_LINES):
         grid[line][0].set_ylabel(title, fontsize=9)
     buffer = io.BytesIO()

@@ -39,7 +39,7 @@ def paper(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it will cost, in PFLOP and hours.")] = False,
     is_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")] = False,
 ) -> None:
-    """The paper's tables and figures: train what is missing, attack, set ours beside it. Cut off, it goes on."""
+    """The paper's tables and figures: train what is missing, attack, set ours beside theirs. Cut off, it goes on."""
     from capgan_benchmarks.paper.plan import EVERY, PaperConfig
     from capgan_benchmarks.paper.session import run_command
     from capgan_edge.training.start import is_mirrored

@@ -41,7 +41,7 @@ def page_of(record: Mapping[str, Any]) -> str:
         "less the paper's figure.")  # fmt: skip
     if table == FIGURE_5:
         beside = "What bare lacks of 100 is the attack's success; it is FGSM alone that was run."
-    parts = [f"## {TITLES[table]}", body, f"{made}{beside}{_rows_said(record)}", _LIMITS]
+    parts = [f"## {TITLES[table]}", body, f"{made}{beside}".rstrip() + _rows_said(record), _LIMITS]
     return "\n\n".join(parts) + "\n"
 
 
