@@ -128,8 +128,8 @@ here. CAP-GAN is trained on perturbations of 8/255 alone, as in the paper, and u
 ones: the dip of its curve at 4/255 in Figure 5, and CW, whose frames lie at about half the distance of FGSM's.
 `cifar10-nano`, which is trained on sizes that are drawn, has neither ([below](#cifar10-nano)). The paper's CAP-GAN is
 trained so too and keeps nearly all under CW, and HGD, trained on the same frames, keeps it here: why ours falls to CW
-is not known. Nor is why Square and SPSA leave less of every row than in the paper. Square with five starts, which was left
-out, begins with the start that was run: where that leaves nothing, five leave nothing.
+is not known. Nor is why Square and SPSA leave less of every row than in the paper. Square with five starts, which was
+left out, begins with the start that was run: where that leaves nothing, five leave nothing.
 
 Tables V and VI are of a budget that is smaller still, one epoch of the semantic stage and one of the whole loss, and
 lie further below the paper under transfer for it. Pixel losses with and without CAM taught T next to nothing there:
