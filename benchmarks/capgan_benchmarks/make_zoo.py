@@ -4,7 +4,7 @@
     python -m capgan_benchmarks.make_zoo cifar10-nano        # data from $CAPGAN_EDGE_DATA, as of gtsrb-nano
     python -m capgan_benchmarks.make_zoo cifar10-nano --keep-victim    # a new purifier before the packaged victim
     python -m capgan_benchmarks.make_zoo cifar10-nano --measure-only   # the packaged pair again, as it stands
-    python -m capgan_benchmarks.make_zoo cifar10-robust-nano --victim-of cifar10-nano    # before that pair's victim
+    python -m capgan_benchmarks.make_zoo cifar10-robust-nano --victim-of cifar10-nano    # before that pair's victim; so gtsrb-robust-nano
 
 Each stage goes on where it was interrupted. Writes `benchmarks/results/accuracy-NAME_HARDWARE_DATE.json` and
 `capgan_edge/zoo/NAME/{weights.safetensors, card.json}` of the checkout that it runs in.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="signs-nano, cifar10-nano, gtsrb-nano or cifar10-robust-nano.")],
+    name: Annotated[str, typer.Argument(help="A packaged pair, as of cifar10-nano, gtsrb-robust-nano.")],
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     num_end_to_end: Annotated[int, typer.Option(min=1, help="Test images under the end-to-end attack.")] = 1000,
     num_images: Annotated[int | None, typer.Option(min=1, help="Test images (default: all).")] = None,
