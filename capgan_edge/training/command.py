@@ -71,6 +71,13 @@ def victim_command(
     epochs: Annotated[int, typer.Option(min=1)] = 30,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak rate of SGD.")] = 0.2,
     small_crop_epochs: Annotated[int, typer.Option(min=0, help="First epochs on 24 px crops, at half the cost.")] = 0,
+    adversarial: Annotated[
+        str,
+        typer.Option(help="Train on attacked images alone: n-fgsm, or pgd-K with K steps (default: on clean ones)."),
+    ] = "",
+    epsilon: Annotated[
+        float | None, typer.Option(min=0, max=255, help="Of that attack, in levels of 255 (default: 8).")
+    ] = None,
     batch_size: BatchSize = 128,
     mirror: Mirror = None,
     seed: Seed = 0,
@@ -79,14 +86,18 @@ def victim_command(
     resume: Resume = False,
     is_json: Json = False,
 ) -> None:
-    """Train Madry's simple ResNet on a data set."""
+    """Train Madry's simple ResNet on a data set, as it is or adversarially."""
     from capgan_edge.training.start import is_mirrored, start_victim
     from capgan_edge.training.victim import VictimConfig
+    from capgan_edge.training.victim_attack import attack_settings, refuse_other_attack
 
+    attack = attack_settings(adversarial, epsilon, is_resumed=resume)
     if resume:
         _refuse_other_settings(context, out)
+        refuse_other_attack(out, attack)
     config = VictimConfig(epochs=epochs, learning_rate=learning_rate, small_crop_epochs=small_crop_epochs,
-                          batch_size=batch_size, is_mirrored=is_mirrored(mirror, data), seed=seed)  # fmt: skip
+                          batch_size=batch_size, is_mirrored=is_mirrored(mirror, data), seed=seed,
+                          **attack)  # fmt: skip
     summary = start_victim(config, data, out, precision=precision.value if precision else None, devices=devices,
                            is_resumed=resume)  # fmt: skip
     _tell(summary, is_json=is_json)

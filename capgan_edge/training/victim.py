@@ -1,4 +1,4 @@
-"""Train the victim: a classifier, by SGD on flipped and cropped images, or on what PGD makes of them."""
+"""Train the victim: a classifier, by SGD on flipped and cropped images, or on what an attack makes of them."""
 
 from __future__ import annotations
 
@@ -63,6 +63,9 @@ class VictimConfig:
     attack_steps: int = 0
     """Adversarial training (Madry et al. 2018): steps of PGD from a random start on every batch, which takes the place
     of the clean one; 7 are the paper's, each of epsilon / 4. 0 trains on clean images."""
+    is_n_fgsm: bool = False
+    """The one step starts from uniform noise of 2 epsilon, and nothing is projected back (de Jorge et al. 2022): one
+    step of PGD alone overfits catastrophically. Needs `attack_steps` of 1."""
     epsilon: float = 8 / 255
     """Of that attack, in [0, 1]."""
     is_mirrored: bool = True
@@ -109,6 +112,8 @@ def _check_defence(c: VictimConfig) -> None:
         raise ConfigError(
             f"expected attack_steps of 0 with the encoding {c.encoding}, whose gradient is 0, got {c.attack_steps}"
         )
+    if c.is_n_fgsm and c.attack_steps != 1:
+        raise ConfigError(f"expected attack_steps of 1 with N-FGSM, which has one step, got {c.attack_steps}")
 
 
 def train_victim(
@@ -215,10 +220,11 @@ def _train_epoch(
 def _attacked(
     config: VictimConfig, victim: SimpleResNet, x_BCHW: Tensor, y_B: Tensor, fabric: Fabric, noise: torch.Generator
 ) -> Tensor:
-    """Return the batch as PGD leaves it, crafted on the victim as it would be deployed: in eval mode."""
+    """Return the batch as the attack leaves it, crafted on the victim as it would be deployed: in eval mode."""
+    steps = 0 if config.is_n_fgsm else config.attack_steps
     victim.eval()
     with fabric.autocast():
-        a_BCHW = craft(victim, x_BCHW, y_B, epsilon=config.epsilon, steps=config.attack_steps, generator=noise)
+        a_BCHW = craft(victim, x_BCHW, y_B, epsilon=config.epsilon, steps=steps, generator=noise)
     victim.train()
     return a_BCHW
 
