@@ -1,0 +1,117 @@
+"""What is compared: groups of arms, each arm one training, of which one is what the others are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from capgan_edge.errors import ConfigError
+
+Start = Literal["package", "cap-gan", "new"]
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+ITSELF = "ITSELF"
+"""As a teacher: the packaged purifier."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """One training."""
+
+    name: str
+    what: str
+    """In a few words."""
+    start: Start = "package"
+    """Weights to begin with: the packaged robust pair's, the packaged CAP-GAN pair's, or none."""
+    settings: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    """Of `RobustConfig`, beside the group's."""
+    width: float = 1.0
+    """Channels of a new network, by those of robust-nano."""
+    is_trained: bool = True
+    """False measures the weights to begin with as they are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Arms that answer one question."""
+
+    name: str
+    question: str
+    settings: Mapping[str, Any]
+    """Of `RobustConfig`, shared by all."""
+    arms: tuple[Arm, ...]
+    baseline: str
+    """Name of the arm that the others are held against."""
+    is_head: bool = False
+    """Whether the class head by itself is measured, or f(T(.))."""
+
+
+def _stages(head: int = 0, draw: int = 0, painter: int = 0, whole: int = 0, **others: Any) -> Mapping[str, Any]:
+    return MappingProxyType({"head_epochs": head, "draw_epochs": draw, "painter_epochs": painter, "whole_epochs": whole}
+                            | others)  # fmt: skip
+
+
+def _option(name: str, what: str, **settings: Any) -> Arm:
+    return Arm(name=name, what=what, settings=MappingProxyType(settings))
+
+
+_LAST_STAGE = Group(
+    name="last-stage",
+    question="The last stage once more, from the packaged weights, with one option at a time",
+    settings=_stages(whole=1, init="run", head_small_crop_epochs=0),
+    baseline="none",
+    arms=(
+        Arm(name="packaged", what="as packaged, without one more stage", is_trained=False),
+        _option("none", "no option"),
+        _option("ema_decay=0", "the weights themselves, not their average", ema_decay=0.0),
+        _option("beta=6", "TRADES' weight of the KL term", beta=6.0),
+        _option("awp_gamma=0.005", "adversarial weight perturbation", awp_gamma=0.005),
+        _option("has_cutmix=true", "CutMix", has_cutmix=True),
+        _option("label_smoothing=0.1", "smoothed labels", label_smoothing=0.1),
+        _option("attack=pgd-2", "two steps of PGD for N-FGSM", attack="pgd-2"),
+        _option("gan_weight=cycle_weight=0.05", "CAP-GAN's GAN and cycle", gan_weight=0.05, cycle_weight=0.05),
+        _option("teacher=itself", "the packaged purifier as teacher of itself", teacher=ITSELF),
+    ),
+)
+_START = Group(
+    name="start",
+    question="Three ways to begin, at about the same cost, from nothing robust",
+    settings=_stages(),
+    baseline="head",
+    arms=(
+        Arm(name="head", what="a class head first, then the painter", start="new",
+            settings=_stages(head=6, draw=1, painter=2, head_small_crop_epochs=6)),
+        Arm(name="identity", what="the same network end to end from the identity", start="new",
+            settings=_stages(whole=2, init="identity", head_small_crop_epochs=0)),
+        Arm(name="cap-gan", what="the packaged CAP-GAN purifier, trained on end to end", start="cap-gan",
+            settings=_stages(whole=2, init="run", head_small_crop_epochs=0)),
+    ),
+)  # fmt: skip
+_WIDTH = Group(
+    name="width",
+    question="The first stage at other widths, with the same images",
+    settings=_stages(head=4, head_small_crop_epochs=4),
+    baseline="1",
+    is_head=True,
+    arms=tuple(Arm(name=f"{width:g}", what=f"{width:g} times robust-nano's channels", start="new", width=width)
+               for width in (0.5, 1.0, 1.5, 2.0)),
+)  # fmt: skip
+GROUPS: Mapping[str, Group] = MappingProxyType({each.name: each for each in (_LAST_STAGE, _START, _WIDTH)})
+
+
+def group_of(name: str) -> Group:
+    """Return a group by name."""
+    if name not in GROUPS:
+        raise ConfigError(f"expected a group among {', '.join(GROUPS)}, got {name!r}; name one of these")
+    return GROUPS[name]
+
+
+def arms_of(group: Group, names: Sequence[str]) -> tuple[Arm, ...]:
+    """Return the arms of a group that are named, in the group's order; all of them where none is."""
+    known = [arm.name for arm in group.arms]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"expected an arm of {group.name} among {', '.join(known)}, got {unknown[0]!r:.60}; name one "
+                          "of these")  # fmt: skip
+    return tuple(arm for arm in group.arms if not names or arm.name in names)

@@ -1,0 +1,43 @@
+"""Accuracy of a model on clean test images and under PGD with its own gradients, on the 8-bit frames of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from capgan_benchmarks.attacked_sets import AttackedSet, attacked_set, batched, clean_set
+from capgan_benchmarks.paper.right import packed
+from capgan_benchmarks.statistics import wilson_interval_percent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from capgan_edge.attacks import Attack
+    from capgan_edge.data.images import ImageSet
+
+    Model = Callable[[Tensor], Tensor]
+
+
+def figures_of(model: Model, test: ImageSet, *attacks: Attack, knowledge: str) -> list[dict[str, Any]]:
+    """Return a figure each of the clean images and of those that an attack on the model leaves.
+
+    Gradients are fp32; frames are rounded to 8 bits before they are scored. `right` says which images were labelled
+    rightly, in the order of the test images, so that two models can be compared image by image.
+    """
+    sets = [clean_set(test), *(attacked_set(each, model, knowledge, test, is_bf16=False) for each in attacks)]
+    return [_figure(model, each) for each in sets]
+
+
+def _figure(model: Model, attacked: AttackedSet) -> dict[str, Any]:
+    import torch
+
+    x_NCHW = torch.from_numpy(attacked.frames_NHWC).permute(0, 3, 1, 2).float().div(255)
+    with torch.no_grad():
+        labels_N = torch.cat([model(x_BCHW).argmax(1) for x_BCHW in batched(x_NCHW)]).numpy()
+    is_right_N = labels_N == attacked.labels_N
+    n, num_right = len(is_right_N), int(np.count_nonzero(is_right_N))
+    low, high = wilson_interval_percent(num_right, n)
+    return {"frames": attacked.name, "settings": attacked.settings, "n": n, "percent": round(100 * num_right / n, 3),
+            "interval_95": [round(low, 3), round(high, 3)], "right": packed(is_right_N)}  # fmt: skip

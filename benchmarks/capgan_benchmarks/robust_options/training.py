@@ -1,0 +1,117 @@
+"""Train an arm: the packaged loop (`RobustRun`) on some of the training images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from capgan_benchmarks.robust_options.arms import ITSELF, Arm, Group
+from capgan_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from capgan_edge.data.images import ImageSet
+    from capgan_edge.models.purifier import Purifier
+    from capgan_edge.models.robust_purifier import RobustPurifierConfig
+    from capgan_edge.training.robust_config import RobustConfig
+    from capgan_edge.zoo import Pair
+
+NUM_HELD_OUT, NUM_WATCHED = 200, 100
+"""Of the training images of an arm; its last epoch is what is measured, so that they choose nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """An arm's purifier, in eval mode, and how it was trained."""
+
+    purifier: Purifier
+    config: RobustConfig | None
+    """None where the weights are those to begin with."""
+    seconds: float
+    num_collapsed: int
+    """Epochs that were rolled back."""
+
+
+def train_arm(
+    group: Group, arm: Arm, pair: Pair, cap_gan: Pair | None, train: ImageSet, path: Path, *, num_images: int, seed: int
+) -> Trained:
+    """Train with `num_images` an epoch, in `path`.
+
+    Raises:
+        ConfigError: the arm starts from a CAP-GAN pair before the same classifier, and there is none.
+        TrainingError: a loss became NaN.
+    """
+    from capgan_edge.training.device import start_fabric
+    from capgan_edge.training.robust import RobustRun
+    from capgan_edge.training.runs import victim_state
+
+    initial = initial_of(arm, pair, cap_gan)
+    if not arm.is_trained:
+        assert initial is not None
+        return Trained(purifier=initial, config=None, seconds=0.0, num_collapsed=0)
+    shape: Any = initial.config if initial is not None else new_shape(arm, pair)
+    config = config_of(group, arm, pair, path, seed=seed)
+    few = train.take(num_images + NUM_HELD_OUT, seed=seed)
+    run = RobustRun(config, shape, pair.victim, victim_state(pair.victim), few, path / "run", start_fabric(),
+                    source=train.name, initial=initial)  # fmt: skip
+    purifier = run.run()
+    rows = _log(path / "run")
+    return Trained(purifier=purifier, config=config, seconds=sum(row["seconds"] for row in rows),
+                   num_collapsed=int(sum(row["is_rolled_back"] for row in rows)))  # fmt: skip
+
+
+def config_of(group: Group, arm: Arm, pair: Pair, path: Path, *, seed: int) -> RobustConfig:
+    """Return the settings of an arm: the recipe's of the packaged pair, the group's, its own."""
+    from capgan_edge.training.robust_config import RobustConfig
+
+    kept = {name: pair.card["recipe"]["purifier"][name] for name in ("epsilon", "is_mirrored", "small_crop_px")}
+    settings = kept | dict(group.settings) | dict(arm.settings)
+    if settings.get("teacher") == ITSELF:
+        settings["teacher"] = str(_as_run(pair, path / "teacher"))
+    return RobustConfig(**settings, num_held_out=NUM_HELD_OUT, num_watched=NUM_WATCHED, seed=seed)
+
+
+def initial_of(arm: Arm, pair: Pair, cap_gan: Pair | None) -> Purifier | None:
+    """Return the weights that an arm starts from; None where it starts from none."""
+    if arm.start == "new":
+        return None
+    if arm.start == "package":
+        return pair.purifier
+    if cap_gan is None:
+        raise ConfigError(f"expected a packaged CAP-GAN pair before the classifier of {pair.name} for the arm "
+                          f"{arm.name}, got none; leave the arm out")  # fmt: skip
+    return cap_gan.purifier
+
+
+def new_shape(arm: Arm, pair: Pair) -> RobustPurifierConfig:
+    """Return robust-nano's shape at the arm's width, with the pair's classes."""
+    from capgan_edge.models.robust_purifier import RobustPurifierConfig
+
+    usual = RobustPurifierConfig(num_classes=len(pair.labels))
+    return replace(usual, ngf=round(arm.width * usual.ngf), middle_channels=round(arm.width * usual.middle_channels),
+                   feature_channels=round(arm.width * usual.feature_channels))  # fmt: skip
+
+
+def _log(run_path: Path) -> list[dict[str, float]]:
+    from capgan_benchmarks.make_zoo import training_facts
+
+    rows: list[dict[str, float]] = training_facts(run_path)["log"]
+    return rows
+
+
+def _as_run(pair: Pair, path: Path) -> Path:
+    """Lay a packaged robust purifier where a teacher's run would be, finished."""
+    from capgan_edge.training.checkpoint import Checkpoint, module_tensors, save_checkpoint
+    from capgan_edge.training.runs import is_finished, mark_finished, victim_state
+
+    if is_finished(path):
+        return path
+    path.mkdir(parents=True, exist_ok=True)
+    tensors = module_tensors("t_ac", pair.purifier) | module_tensors("victim", pair.victim)
+    state = {"mode": "robust", "stage": "whole", "purifier": pair.card["purifier"],
+             "victim": victim_state(pair.victim), "class_names": list(pair.labels), "data": pair.data,
+             "size_px": list(pair.size_px)}  # fmt: skip
+    checkpoint = Checkpoint(kind="purifier", epoch=pair.card["epoch"], tensors=tensors, state=state)
+    save_checkpoint(path, checkpoint, is_best=True)
+    mark_finished(path, "purifier", checkpoint.epoch)
+    return path
