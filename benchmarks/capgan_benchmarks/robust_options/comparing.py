@@ -81,7 +81,8 @@ def _row(
     key: dict[str, Any], say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     path = out / arm.name.replace("=", "-")
-    key = key | {"arm": {**asdict(arm), "settings": dict(group.settings) | dict(arm.settings)}}
+    settings = dict(group.settings) | dict(arm.settings)
+    key = key | {"arm": [arm.name, arm.start, arm.width, arm.is_trained, settings]}
     kept = _kept(path / MEASURED, key)
     if kept is None:
         say(f"training {arm.name}: {arm.what}")
