@@ -1,5 +1,5 @@
-"""Write README's tables, docs/precision.md, results.md, endurance.md and the paper's figures, and the goals of
-docs/latency.md, from the packages' cards and the newest records.
+"""Write README's tables, docs/precision.md, results.md, endurance.md and the figures, the goals of docs/latency.md
+and what is measured in docs/robust-mode.md, from the packages' cards and the newest records.
 
 python -m capgan_benchmarks.readme
 """
@@ -17,12 +17,14 @@ from capgan_benchmarks.paper.figures import picture_of
 from capgan_benchmarks.paper.section import newest_tables, pictures
 from capgan_benchmarks.precision_table import adopted_row, full_table, newest_record, short_table
 from capgan_benchmarks.records import ROOT
+from capgan_benchmarks.robust_options.page import curves_svg, measured_sections
 from capgan_benchmarks.robustness_table import readme_table, results_page
 from capgan_edge import zoo
 from capgan_edge.errors import DataError
 from capgan_edge.files import write_atomic
 
 README, PRECISION, RESULTS = ROOT / "README.md", ROOT / "docs" / "precision.md", ROOT / "docs" / "results.md"
+ROBUST_MODE, ROBUST_COST = ROOT / "docs" / "robust-mode.md", ROOT / "docs" / "robust-cost.svg"
 ENDURANCE, LATENCY = ROOT / "docs" / "endurance.md", ROOT / "docs" / "latency.md"
 BEGIN, END = "<!-- figures:", "<!-- end of figures -->"
 BEGIN_PRECISION, END_PRECISION = "<!-- precisions:", "<!-- end of precisions -->"
@@ -30,6 +32,7 @@ BEGIN_THREATS, END_THREATS = "<!-- threats:", "<!-- end of threats -->"
 BEGIN_FAULTS, END_FAULTS = "<!-- faults:", "<!-- end of faults -->"
 BEGIN_GOALS, END_GOALS = "<!-- goals:", "<!-- end of goals -->"
 BEGIN_DEFENCES, END_DEFENCES = "<!-- defences:", "<!-- end of defences -->"
+BEGIN_OPTIONS, END_OPTIONS = "<!-- options:", "<!-- end of options -->"
 BEGIN_PEERS, END_PEERS = "<!-- peers:", "<!-- end of peers -->"
 ARTIFACT = "purified, model.fp32.onnx, 8-bit frames"
 VICTIM = "bare classifier, raw_logits of model.fp32.onnx, 8-bit frames"
@@ -63,6 +66,11 @@ def with_tables(text: str) -> str:
 def with_goals(text: str) -> str:
     """Return docs/latency.md's text with the goals of speed, why some were missed, and the peers, between markers."""
     return _between(_between(text, BEGIN_GOALS, END_GOALS, goals_section()), BEGIN_PEERS, END_PEERS, peers_table())
+
+
+def with_options(text: str) -> str:
+    """Return docs/robust-mode.md's text with what each option buys between its markers."""
+    return _between(text, BEGIN_OPTIONS, END_OPTIONS, measured_sections())
 
 
 def precision_page() -> str:
@@ -119,5 +127,8 @@ if __name__ == "__main__":
     write_atomic(RESULTS, results_page().encode())
     for name, record in pictures().items():
         write_atomic(ROOT / "docs" / name, picture_of(record))
+    write_atomic(ROBUST_MODE, with_options(ROBUST_MODE.read_text()).encode())
+    if picture := curves_svg():
+        write_atomic(ROBUST_COST, picture.encode())
     write_atomic(ENDURANCE, endurance_page().encode())
     write_atomic(LATENCY, with_goals(LATENCY.read_text()).encode())
