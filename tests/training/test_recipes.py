@@ -14,6 +14,7 @@ from capgan_edge.cli import main
 from capgan_edge.training import recipes
 from capgan_edge.training.config import CapGanConfig
 from capgan_edge.training.recipes import Recipe
+from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.runs import is_finished
 from capgan_edge.training.victim import VictimConfig
 
@@ -68,3 +69,17 @@ def test_a_recipe_goes_on_after_its_victim_and_refuses_another(
     capsys.readouterr()
     assert main(arguments) == 1
     assert "expected the victim that" in capsys.readouterr().err
+
+
+def test_a_robust_recipe_has_a_class_head_as_wide_as_its_data(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The preset's is of 10 classes; German traffic signs have 43, the photos here fewer."""
+    robust = RobustConfig(head_epochs=1, head_small_crop_epochs=0, draw_epochs=0, painter_epochs=0, whole_epochs=0,
+                          batch_size=16, num_held_out=4, num_watched=2)  # fmt: skip
+    victim = VictimConfig(epochs=1, batch_size=16, units_per_stage=1, num_held_out=4)
+    tiny = Recipe(data=str(photos), victim=victim, preset="robust-nano", purifier=robust)
+    monkeypatch.setattr(recipes, "RECIPES", MappingProxyType({"tiny": tiny}))
+    assert main(["train", "recipe", "tiny", "-o", str(tmp_path / "pair")]) == 0
+    state = state_of(tmp_path / "pair" / "purifier")
+    assert state["purifier"]["num_classes"] == len(state["class_names"]) != 10

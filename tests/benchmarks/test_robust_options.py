@@ -1,0 +1,239 @@
+"""The arms of the mode robust: settings that hold, costs that are counted right, rows that are kept, pages by hand."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from capgan_benchmarks.make_zoo import put_victim
+from capgan_benchmarks.paper.right import packed
+from capgan_benchmarks.robust_options import comparing, page, training
+from capgan_benchmarks.robust_options.adversarial_training import figures, of_victim
+from capgan_benchmarks.robust_options.arms import GROUPS, Arm, Group, arms_of, group_of
+from capgan_benchmarks.robust_options.comparing import Budget, compared
+from capgan_benchmarks.robust_options.cost import Macs, epoch_pflop, macs_of, robust_pflop, victim_pflop
+from capgan_benchmarks.robust_options.curves import drawn
+from capgan_benchmarks.robust_options.spent import epochs_of
+from capgan_benchmarks.robust_options.training import config_of, new_shape
+from capgan_edge import data, zoo
+from capgan_edge.data.images import ImageSet
+from capgan_edge.errors import ConfigError
+from capgan_edge.models.presets import purifier_from
+from capgan_edge.training.recipes import RECIPES
+from capgan_edge.training.robust_config import RobustConfig
+from capgan_edge.training.victim import VictimConfig
+from capgan_edge.zoo import Pair
+
+PAIR = "cifar10-robust-nano"
+CASES = [(group, arm) for group in GROUPS.values() for arm in group.arms if arm.is_trained]
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    return zoo.load(PAIR)
+
+
+@pytest.fixture
+def images(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> ImageSet:
+    """Noise, in the place of the pair's data; few are watched."""
+    pixels_NHWC = np.random.default_rng(0).integers(0, 256, (160, 32, 32, 3), dtype=np.uint8)
+    found = ImageSet(name="noise", images_NHWC=pixels_NHWC, labels_N=np.arange(160) % 10, class_names=pair.labels)
+    monkeypatch.setattr(data, "load", lambda source, split: found)
+    monkeypatch.setattr(training, "NUM_HELD_OUT", 8)
+    monkeypatch.setattr(training, "NUM_WATCHED", 1)
+    return found
+
+
+@pytest.mark.parametrize(("group", "arm"), CASES, ids=[f"{group.name}-{arm.name}" for group, arm in CASES])
+def test_every_arm_is_a_training_that_can_start(group: Group, arm: Arm, pair: Pair, tmp_path: Path) -> None:
+    config = config_of(group, arm, pair, tmp_path, seed=3)
+    assert config.seed == 3
+    assert config.epochs >= 1
+    usual = config_of(group, next(each for each in group.arms if each.name == group.baseline), pair, tmp_path, seed=3)
+    assert (config == usual) == (not arm.settings or arm.name == group.baseline)
+    assert new_shape(arm, pair).num_classes == 10
+
+
+def test_every_group_has_the_arm_that_the_others_are_held_against() -> None:
+    for name, group in GROUPS.items():
+        names = [arm.name for arm in group.arms]
+        assert group_of(name).baseline in names
+        assert len(set(names)) == len(names)
+
+
+def test_what_there_is_not_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"expected a group among last-stage, start, width, got 'first'"):
+        group_of("first")
+    with pytest.raises(ConfigError, match=r"expected an arm of width among 0\.5, 1, .*got '9'"):
+        arms_of(group_of("width"), ["9"])
+    with pytest.raises(ConfigError, match="expected a packaged pair of the mode robust, got signs-nano"):
+        compared("width", "signs-nano", Budget(), Path("out"), only=(), say=print)
+
+
+def test_a_pass_with_gradients_of_the_weights_is_three_passes(pair: Pair) -> None:
+    """What PyTorch counts of an update of the head, against the three passes that are counted here."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    purifier: Any = purifier_from(pair.purifier.config)
+    macs = macs_of(purifier, pair.victim, pair.size_px)
+    with FlopCounterMode(display=False) as counter:
+        purifier.decide(torch.rand(2, 3, 32, 32)).class_logits_BK.sum().backward()
+    assert counter.get_total_flops() / 2 / 2 == pytest.approx(3 * macs.head, rel=0.02)
+    assert macs.head + macs.painter == pair.card["costs"]["purifier"]["macs"]
+    assert macs.victim == pair.card["costs"]["victim"]["macs"]
+
+
+def test_costs_by_hand() -> None:
+    macs = Macs(head=10e6, painter=5e6, victim=20e6)
+    config = RobustConfig(head_epochs=2, head_small_crop_epochs=1, small_crop_px=16, draw_epochs=1, painter_epochs=1,
+                          whole_epochs=1)  # fmt: skip
+    by_hand = [0.25 * (2 + 3) * 10, (2 + 3) * 10, 10 + 3 * 5 + 2 * 20, 2 * 35 + 10 + 3 * 5 + 2 * 20,
+               2 * 35 + 2 * (3 * 15 + 2 * 20) + 20]  # fmt: skip
+    for epoch, passes in enumerate(by_hand):
+        assert epoch_pflop(config, macs, epoch, 1000, size_px=32) == pytest.approx(2 * passes * 1e6 * 1000 / 1e15)
+    assert robust_pflop(config, macs, 1000, size_px=32)[-1] == pytest.approx(2 * sum(by_hand) * 1e9 / 1e15)
+    stronger = replace(config, attack="pgd-3", awp_gamma=0.01)
+    assert epoch_pflop(stronger, macs, 1, 1000, size_px=32) == pytest.approx(2 * (6 * 10 + 2 * 3 * 10) * 1e9 / 1e15)
+    victim = VictimConfig(epochs=3, small_crop_epochs=2, small_crop_px=16, attack_steps=1, is_n_fgsm=True)
+    assert victim_pflop(victim, 20e6, 1000, size_px=32) == pytest.approx(2 * 20e6 * 5 * 1.5 * 1000 / 1e15)
+
+
+def test_an_arm_is_trained_once_and_again_where_the_budget_is_another(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = Group(
+        name="tiny",
+        question="?",
+        settings=dict(GROUPS["last-stage"].settings) | {"batch_size": 4},
+        baseline="none",
+        arms=(Arm(name="packaged", what="", is_trained=False), Arm(name="none", what="")),
+    )
+    monkeypatch.setattr(comparing, "group_of", lambda name: tiny)
+    budget = Budget(num_images=4, num_test_images=4, steps=1)
+    record = compared("tiny", PAIR, budget, tmp_path, only=(), say=print)
+    packaged, none = record["arms"]
+    assert (packaged["config"], packaged["pflop"], packaged["seconds"]) == (None, 0.0, 0.0)
+    assert none["config"]["whole_epochs"] == 1
+    assert none["seconds"] > 0
+    assert [figure["frames"] for figure in none["figures"]] == ["clean", "PGD-1"]
+    assert record["n"] == 4
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(comparing, "train_arm", refuse)
+    again = compared("tiny", PAIR, budget, tmp_path, only=(), say=print)
+    assert again["arms"] == json.loads(json.dumps(record["arms"]))
+    with pytest.raises(AssertionError, match="trained again"):
+        compared("tiny", PAIR, replace(budget, seed=1), tmp_path, only=["none"], say=print)
+    (tmp_path / PAIR / "tiny" / "none" / "measured.json").write_text("{")
+    with pytest.raises(AssertionError, match="trained again"):
+        compared("tiny", PAIR, budget, tmp_path, only=["none"], say=print)
+
+
+def test_the_alternative_has_to_be_adversarial(pair: Pair, images: ImageSet, tmp_path: Path) -> None:
+    put_victim("signs-nano", tmp_path / "victim", RECIPES["signs-nano"])
+    with pytest.raises(ConfigError, match="expected a finished run of `train victim --adversarial` on the data of"):
+        of_victim(tmp_path / "victim", pair.victim, pair, images)
+
+
+def test_the_alternative_is_attacked_at_both_sizes(images: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A linear model, which PGD breaks more the larger the epsilon; AutoAttack's images are the first ones."""
+    torch.manual_seed(0)
+    weight = torch.randn(10, 3 * 32 * 32) / 50
+
+    def model(x_BCHW: torch.Tensor) -> torch.Tensor:
+        return x_BCHW.flatten(1) @ weight.T
+
+    labels_N = model(torch.from_numpy(images.images_NHWC).permute(0, 3, 1, 2).float() / 255).argmax(1).numpy()
+    own = replace(images, labels_N=labels_N)
+    found = figures(model, own, 4, steps=3, seed=0)
+    assert [(f["frames"], f["n"]) for f in found] == [("clean", 160), ("PGD-3", 160), ("PGD-3", 160),
+                                                      ("AutoAttack-100", 4), ("AutoAttack-100", 4)]  # fmt: skip
+    percents = [figure["percent"] for figure in found]
+    assert percents[0] == 100
+    assert percents[1] >= percents[2]
+    assert [round(255 * figure["settings"]["epsilon"]) for figure in found[1:]] == [4, 8, 4, 8]
+
+
+def test_epochs_of_a_packaged_training_are_those_of_its_log() -> None:
+    rows, log = epochs_of(PAIR, 50_000), zoo.card(PAIR)["training"]["purifier"]["log"]
+    assert [row["pgd10_percent"] for row in rows] == [row["pgd10_percent"] for row in log]
+    assert rows[-1]["seconds"] == pytest.approx(sum(row["seconds"] for row in log), abs=0.1)
+    spent = [row["pflop"] for row in rows]
+    assert spent == sorted(spent)
+    assert [row["stage"] for row in rows] == sorted((row["stage"] for row in rows),
+                                                    key=["head", "draw", "painter", "whole"].index)  # fmt: skip
+
+
+def _figure(frames: str, right: list[int]) -> dict[str, Any]:
+    is_right_N = np.array(right, dtype=bool)
+    percent = 100 * float(is_right_N.mean())
+    return {"frames": frames, "settings": {} if frames == "clean" else {"epsilon": 8 / 255}, "n": len(right),
+            "percent": percent, "interval_95": [percent - 1, percent + 1], "right": packed(is_right_N)}  # fmt: skip
+
+
+def _arm(name: str, macs: float, right: list[int], *, collapsed: int = 0) -> dict[str, Any]:
+    return {"name": name, "what": f"what {name} is", "config": {"beta": 1}, "pflop": 0.25, "num_collapsed": collapsed,
+            "macs": {"head": macs, "painter": 1e6, "victim": 1e6},
+            "figures": [_figure("clean", [1] * len(right)), _figure("PGD-20", right)]}  # fmt: skip
+
+
+def _record(**others: Any) -> dict[str, Any]:
+    return {"pair": PAIR, "weights_sha256": "0" * 64, "date": "2026-01-02T03:04:05+00:00", "code": "abc", "seed": 0,
+            "command": "python -m it", "data": "cifar10-jpeg/test", "n": 8, "steps": 20,
+            "environment": {"cpu": "AMD EPYC"}} | others  # fmt: skip
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    arms = [_arm("none", 2e6, [1, 1, 1, 1, 0, 0, 0, 0]), _arm("beta=6", 4e6, [1, 1, 1, 1, 1, 1, 0, 0], collapsed=1)]
+    record = _record(group="last-stage", question="The last stage", baseline="none", is_head=False, num_images=64,
+                     arms=arms)  # fmt: skip
+    for day in (1, 2):
+        dated = record | {"date": f"2026-01-0{day}T00:00:00+00:00"}
+        (tmp_path / f"robust-last-stage-{PAIR}_x_2026-01-0{day}.json").write_text(json.dumps(dated))
+    head = record | {"group": "width", "is_head": True, "question": "Widths"}
+    (tmp_path / f"robust-width-{PAIR}_x_2026-01-02.json").write_text(json.dumps(head))
+    epochs = [{"epoch": i + 1, "stage": stage, "pflop": 0.1 * (i + 1), "pgd10_percent": 10.0 * i}
+              for i, stage in enumerate(("head", "head", "draw", "painter", "whole"))]  # fmt: skip
+    (tmp_path / f"robust-training-{PAIR}_x_2026-01-02.json").write_text(json.dumps(_record(epochs=epochs)))
+    systems = [{"name": name, "pflop": 1.5, "seconds": 60.0, "macs": 2e6, "config": {}, "figures": found}
+               for name, found in (("T before f", arms[0]["figures"]), ("f itself", arms[1]["figures"]))]  # fmt: skip
+    (tmp_path / f"robust-alternative-{PAIR}_x_2026-01-02.json").write_text(json.dumps(_record(systems=systems)))
+    return tmp_path
+
+
+def test_the_page_has_points_with_intervals_against_the_baseline(results: Path) -> None:
+    text = page.measured_sections()
+    assert text.count("### The last stage") == 1, "of the newest record alone"
+    row = next(each for each in text.splitlines() if each.startswith("| beta=6 | what beta=6 is | 100.0 %"))
+    assert "| +25.0 [" in row
+    assert "| 5.0 | 0.250 |" in row
+    assert "Rolled back for catastrophic overfitting: `beta=6`." in text
+    assert "of weights packaged before (000000000000)" in text
+    assert "| PGD-20 at 8/255 | 50.0 % [49.0, 51.0] | 75.0 % [74.0, 76.0] | +25.0 [" in text
+    assert "| in use, M MAC | 2 | 2 |" in text
+
+
+def test_without_records_there_is_neither_text_nor_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    assert page.measured_sections() == page.curves_svg() == ""
+
+
+def test_the_picture_has_a_point_a_width_and_an_epoch_in_which_something_is_robust(results: Path) -> None:
+    root = ET.fromstring(page.curves_svg())
+    titles = [each.text for each in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert len(titles) == 2 * 2 + 4, "two widths, clean and attacked; five epochs but for `draw`"
+    assert f"{PAIR}, PGD-20: 75.0 % at 4" in titles
+    xs = [float(each.attrib["cx"]) for each in root.iter("{http://www.w3.org/2000/svg}circle")]
+    assert xs[0] < xs[1], "dearer is further right"
+    assert ET.fromstring(drawn([], [])).tag.endswith("svg")

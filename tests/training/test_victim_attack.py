@@ -1,0 +1,100 @@
+"""`train victim --adversarial`: what it trains on, what it refuses, and that a resumed run keeps its attack."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pointers import FAST, state_of
+
+from capgan_edge.cli import main
+from capgan_edge.data.images import ImageSet
+from capgan_edge.errors import ConfigError
+from capgan_edge.models.victim import SimpleResNet
+from capgan_edge.training.batches import Batches, split_validation
+from capgan_edge.training.device import start_fabric
+from capgan_edge.training.robust_attack import noise_generator
+from capgan_edge.training.victim import VictimConfig, train_victim
+from capgan_edge.training.victim_attack import attack_settings
+
+Output = pytest.CaptureFixture[str]
+CONFIG = VictimConfig(epochs=1, batch_size=48, num_held_out=16, units_per_stage=1, learning_rate=0.05,
+                      schedule="cosine", attack_steps=1, is_n_fgsm=True)  # fmt: skip
+
+
+def test_n_fgsm_starts_from_twice_the_noise_and_leaves_the_ball(signs: ImageSet, tmp_path: Path) -> None:
+    """One step by hand, after de Jorge et al. 2022: x + uniform(-2e, 2e), then e along the gradient's sign, clipped."""
+    trained = train_victim(CONFIG, signs, tmp_path, start_fabric("fp32"))
+    torch.manual_seed(CONFIG.seed)
+    fitted, _ = split_validation(signs, CONFIG.num_held_out, seed=CONFIG.seed)
+    victim = SimpleResNet(20, units_per_stage=1)
+    victim.mean_C.copy_(trained.mean_C)
+    victim.std_C.copy_(trained.std_C)
+    ((x_BCHW, y_B),) = Batches(fitted, 48, seed=CONFIG.seed).epoch(0)
+    victim.eval()
+    noise = 2 * torch.rand(x_BCHW.shape, generator=noise_generator(CONFIG.seed, 0, 0)) - 1
+    leaf = (x_BCHW + 16 / 255 * noise).requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(victim(leaf), y_B), leaf)
+    a_BCHW = (leaf.detach() + 8 / 255 * gradient.sign()).clamp(0, 1)
+    assert (a_BCHW - x_BCHW).abs().max() > 20 / 255
+    victim.train()
+    optimizer = torch.optim.SGD(victim.parameters(), CONFIG.learning_rate, momentum=0.9, nesterov=True,
+                                weight_decay=CONFIG.weight_decay)  # fmt: skip
+    F.cross_entropy(victim(a_BCHW), y_B).backward()
+    optimizer.step()
+    for name, tensor in victim.state_dict().items():
+        torch.testing.assert_close(trained.state_dict()[name], tensor, rtol=1e-2, atol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "epsilon", "found"),
+    [("", None, {}), ("n-fgsm", None, {"attack_steps": 1, "is_n_fgsm": True}),
+     ("pgd-1", None, {"attack_steps": 1, "is_n_fgsm": False}),
+     ("pgd-7", 4.0, {"attack_steps": 7, "is_n_fgsm": False, "epsilon": 4 / 255})],
+)  # fmt: skip
+def test_a_name_stands_for_settings(name: str, epsilon: float | None, found: dict[str, Any]) -> None:
+    assert attack_settings(name, epsilon) == found
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--adversarial", "fgsm"], "expected an attack among n-fgsm and pgd-1 to pgd-99, got 'fgsm'"),
+     (["--epsilon", "4"], "expected --adversarial ATTACK beside --epsilon, got 4 alone; add n-fgsm or pgd-7")],
+)  # fmt: skip
+def test_an_attack_that_is_none_is_one_line(
+    options: list[str], message: str, photos: Path, tmp_path: Path, capsys: Output
+) -> None:
+    assert main(["train", "victim", "--data", str(photos), "-o", str(tmp_path / "run"), *options, *FAST]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_n_fgsm_has_one_step() -> None:
+    with pytest.raises(ConfigError, match="expected attack_steps of 1 with N-FGSM, which has one step, got 0"):
+        replace(CONFIG, attack_steps=0)
+
+
+def test_a_run_keeps_its_attack_and_refuses_another(photos: Path, tmp_path: Path, capsys: Output) -> None:
+    run = tmp_path / "victim"
+    arguments = ["train", "victim", "--data", str(photos), "-o", str(run)]
+    assert main([*arguments, "--adversarial", "n-fgsm", "--epsilon", "4", *FAST]) == 0
+    config = state_of(run)["config"]
+    assert (config["attack_steps"], config["is_n_fgsm"], config["epsilon"]) == (1, True, pytest.approx(4 / 255))
+    for options, message in (
+        (["--adversarial", "pgd-1"], "expected --adversarial n-fgsm, with which"),
+        (["--epsilon", "8"], "expected --epsilon 4, with which"),
+    ):
+        capsys.readouterr()
+        assert main([*arguments, "--resume", *options]) == 1
+        assert message in capsys.readouterr().err
+    assert main([*arguments, "--resume", "--adversarial", "n-fgsm", "--epsilon", "4"]) == 0
+
+
+def test_a_victim_of_clean_images_does_not_go_on_with_an_attack(photos: Path, runs: Path, capsys: Output) -> None:
+    arguments = ["train", "victim", "--data", str(photos), "-o", str(runs / "victim"), "--resume"]
+    assert main([*arguments, "--adversarial", "n-fgsm"]) == 1
+    assert "expected --adversarial of no attack, with which" in capsys.readouterr().err
