@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from capgan_benchmarks.make_zoo import put_victim
-from capgan_benchmarks.paper.right import packed
+from capgan_benchmarks.right import packed
 from capgan_benchmarks.robust_options import comparing, page, training
 from capgan_benchmarks.robust_options.adversarial_training import figures, of_victim
 from capgan_benchmarks.robust_options.arms import GROUPS, Arm, Group, arms_of, group_of

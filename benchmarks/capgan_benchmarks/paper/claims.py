@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from capgan_benchmarks.paper.printed import CLEAN, Column
-from capgan_benchmarks.paper.right import right_of
+from capgan_benchmarks.right import right_of
 from capgan_benchmarks.statistics import newcombe_interval_points, paired_interval_points, wilson_interval_percent
 
 State = Literal["shown", "less than that", "not shown", "the other way round", "not run", "no table yet"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from capgan_benchmarks.paper.cells import Cell
 from capgan_benchmarks.paper.plan import FIGURES, PaperConfig, skipped_of
 from capgan_benchmarks.paper.printed import PAPERS_DATA, printed_percent
-from capgan_benchmarks.paper.right import packed
 from capgan_benchmarks.records import made_now
+from capgan_benchmarks.right import packed
 
 if TYPE_CHECKING:
     from capgan_benchmarks.paper.systems import System

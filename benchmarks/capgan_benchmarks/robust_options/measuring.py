@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capgan_benchmarks.attacked_sets import AttackedSet, attacked_set, batched, clean_set
-from capgan_benchmarks.paper.right import packed
+from capgan_benchmarks.right import packed
 from capgan_benchmarks.statistics import wilson_interval_percent
 
 if TYPE_CHECKING:

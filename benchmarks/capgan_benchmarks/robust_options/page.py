@@ -8,8 +8,8 @@ from typing import Any
 
 from capgan_benchmarks.newest_robustness import line
 from capgan_benchmarks.packaged_weights import weights_note
-from capgan_benchmarks.paper.right import right_of
 from capgan_benchmarks.records import ROOT
+from capgan_benchmarks.right import right_of
 from capgan_benchmarks.robust_options.adversarial_training import KIND as ALTERNATIVE
 from capgan_benchmarks.robust_options.arms import GROUPS
 from capgan_benchmarks.robust_options.curves import drawn

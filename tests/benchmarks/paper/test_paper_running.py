@@ -17,8 +17,8 @@ from PIL import Image
 
 from capgan_benchmarks.paper.cells import Done
 from capgan_benchmarks.paper.plan import PaperConfig
-from capgan_benchmarks.paper.right import right_of
 from capgan_benchmarks.paper.running import _train_images, costs_of, run_paper
+from capgan_benchmarks.right import right_of
 from capgan_benchmarks.robustness import attack_menu
 from capgan_edge.errors import ConfigError
 from capgan_export.source import find_source

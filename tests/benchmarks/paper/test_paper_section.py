@@ -20,8 +20,8 @@ from capgan_benchmarks.paper.extract import extract
 from capgan_benchmarks.paper.figure import figure_of
 from capgan_benchmarks.paper.page import page_of
 from capgan_benchmarks.paper.plan import FIGURE_5, columns_of, rows_of
-from capgan_benchmarks.paper.right import packed, right_of
 from capgan_benchmarks.paper.section import newest_tables, other_data, paper_section, paper_sections, theme_of
+from capgan_benchmarks.right import packed, right_of
 from capgan_edge.errors import ConfigError, DataError
 
 CLEAN, BPDA = ("clean", "clean"), ("bpda", "pgd-40")

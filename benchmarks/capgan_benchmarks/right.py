@@ -1,6 +1,6 @@
 """Which images a figure had right, as a record keeps it: one bit an image, in hexadecimal.
 
-Two figures of one table are of the same images in the same order, so that their difference can be judged image by
+Two figures of one record are of the same images in the same order, so that their difference can be judged image by
 image.
 """
 
