@@ -107,7 +107,7 @@ class RobustRun:
         if checkpoint.epoch < self.config.epochs:
             stage = stage_at(self.config, checkpoint.epoch)
             self.steps.enter(stage)
-            self._restore(checkpoint, has_optimizer=checkpoint.epoch > stage.first_epoch)
+            self._restore(checkpoint, is_within_stage=checkpoint.epoch > stage.first_epoch)
         else:
             load_into(self.average.module, checkpoint.tensors, "t_ac", str(self.run_path))
 
@@ -133,7 +133,7 @@ class RobustRun:
         if epoch == stage.first_epoch:
             self._begin(stage)
         row = self._train_epoch(stage, epoch, journal)
-        average_statistics(self.fabric, self.average.module, self.t_ac)
+        average_statistics(self.fabric, self.average.module, self.t_ac, *self.steps.auxiliary.values())
         row |= self.watch.percentages(self.steps.deployed(stage.name, self.purifier))
         self.state.history.append(Watched(row["attacked_percent"], row["pgd10_percent"]))
         row |= {"attack_steps": self.state.attack_steps, "is_rolled_back": 0.0}
@@ -160,8 +160,9 @@ class RobustRun:
         started_s = time.monotonic()
         for i, (x_BCHW, y_B) in enumerate(self.batches.epoch(epoch, crop_px=crop_px_at(config, epoch))):
             step = (epoch - stage.first_epoch) * len(self.batches) + i
-            rate = learning_rate(config.schedule, stage.learning_rate, step, stage.num_epochs * len(self.batches))
-            set_learning_rate(self.steps.optimizer, rate)
+            for optimizer, peak_rate, _ in self.steps.optimizers.values():
+                rate = learning_rate(config.schedule, peak_rate, step, stage.num_epochs * len(self.batches))
+                set_learning_rate(optimizer, rate)
             targets_BK = soft_labels(y_B, num_classes, config.label_smoothing)
             if config.has_cutmix:
                 x_BCHW, targets_BK = cutmix(x_BCHW, targets_BK, generator)
@@ -181,21 +182,29 @@ class RobustRun:
 
     def _roll_back(self) -> None:
         """Go back to the stage's best epoch with a stronger attack; the schedule goes on."""
-        self._restore(load_checkpoint(self.run_path / "best.json", "purifier"), has_optimizer=True)
+        self._restore(load_checkpoint(self.run_path / "best.json", "purifier"), is_within_stage=True)
         self.state.history.pop()
         self.state.attack_steps = more_steps(self.state.attack_steps)
 
-    def _restore(self, checkpoint: Checkpoint, *, has_optimizer: bool) -> None:
+    def _restore(self, checkpoint: Checkpoint, *, is_within_stage: bool) -> None:
+        """Load the weights, and what a stage that has begun trains beside them."""
         load_into(self.t_ac, checkpoint.tensors, "raw", str(self.run_path))
         load_into(self.average.module, checkpoint.tensors, "t_ac", str(self.run_path))
-        if has_optimizer:
-            load_optimizer(self.steps.optimizer, checkpoint.tensors, "optimizer")
+        if not is_within_stage:
+            return
+        for name, network in self.steps.auxiliary.items():
+            load_into(network, checkpoint.tensors, name, str(self.run_path))
+        for name, optimized in self.steps.optimizers.items():
+            load_optimizer(optimized.optimizer, checkpoint.tensors, name)
 
     def _save(self, epoch: int, stage: Stage, row: dict[str, float]) -> None:
         is_best = row["pgd10_percent"] > self.best_percent and not row["is_rolled_back"]
         self.best_percent = row["pgd10_percent"] if is_best else self.best_percent
         tensors = module_tensors("t_ac", self.average.module) | module_tensors("raw", self.t_ac)
-        tensors |= optimizer_tensors("optimizer", self.steps.optimizer)
+        for name, network in self.steps.auxiliary.items():
+            tensors |= module_tensors(name, network)
+        for name, optimized in self.steps.optimizers.items():
+            tensors |= optimizer_tensors(name, optimized.optimizer)
         if isinstance(self.victim, SimpleResNet):
             tensors |= module_tensors("victim", self.victim)
         train = self.train_set

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from capgan_edge.errors import ConfigError
+from capgan_edge.training.config import check_rate
 from capgan_edge.training.schedule import ScheduleName, check_schedule
 
 InitName = Literal["head", "identity", "run"]
@@ -77,6 +78,18 @@ class RobustConfig:
     al. 2020; RSLAD, Zi et al. 2021); beside it the labels keep their weight of 1."""
     teacher_temperature: float = 1.0
     """T above; 1 is RSLAD's."""
+    gan_weight: float = 0.0
+    """Weight of CAP-GAN's GAN (LSGAN) in the last stage: T(a) is to pass for clean before a discriminator that learns
+    beside T, and where there is a cycle T_CA(x) for attacked before another. 0 is without."""
+    cycle_weight: float = 0.0
+    """Weight of CAP-GAN's cycle L1(T_CA(T(a)), a) + L1(T(T_CA(x)), x) in the last stage, with an inverse T_CA that
+    learns beside T. 0 is without."""
+    inverse_learning_rate: float = 2e-3
+    """Peak rate of Adam, for T_CA."""
+    discriminator_learning_rate: float = 1e-4
+    """Peak rate of Adam, for the discriminators."""
+    ndf: int = 16
+    """Channels of the discriminators' first convolution."""
     ema_decay: float = 0.998
     """Of the average of the weights that is watched and shipped, a step; 0 ships the weights themselves."""
     collapse_points: float = 8.0
@@ -96,7 +109,8 @@ class RobustConfig:
         check_schedule(self.schedule)
         if not 0 <= self.epsilon <= 1:
             raise ConfigError(f"expected epsilon in [0, 1] (8/255 is {8 / 255:.4f}), got {self.epsilon}")
-        for name in ("beta", "semantic_weight", "l1_weight", "domain_weight", "head_weight", "teacher_weight"):
+        for name in ("beta", "semantic_weight", "l1_weight", "domain_weight", "head_weight", "teacher_weight",
+                     "gan_weight", "cycle_weight"):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"expected {name} of 0 or more, got {getattr(self, name)}")
         if not 0 <= self.label_smoothing < 1 or not 0 <= self.ema_decay < 1 or not self.collapse_points > 0:
@@ -105,6 +119,7 @@ class RobustConfig:
                 f"{self.label_smoothing}, {self.ema_decay} and {self.collapse_points}"
             )
         _check_strengthening(self)
+        _check_cap_gan(self)
         if not 1 <= self.num_watched <= self.num_held_out or self.seed < 0:
             raise ConfigError(
                 f"expected num_watched in [1, {self.num_held_out}] and seed >= 0, got {self.num_watched} and "
@@ -166,4 +181,17 @@ def _check_strengthening(c: RobustConfig) -> None:
         raise ConfigError(
             f"expected head_epochs or whole_epochs of 1 or more with {wanted}, got 0 of both: no other stage has it; "
             "leave it out"
+        )
+
+
+def _check_cap_gan(c: RobustConfig) -> None:
+    check_rate("inverse_learning_rate", c.inverse_learning_rate)
+    check_rate("discriminator_learning_rate", c.discriminator_learning_rate)
+    if c.ndf < 1:
+        raise ConfigError(f"expected ndf >= 1, got {c.ndf}")
+    wanted = [f"{name} {getattr(c, name)}" for name in ("gan_weight", "cycle_weight") if getattr(c, name)]
+    if wanted and not c.whole_epochs:
+        raise ConfigError(
+            f"expected whole_epochs of 1 or more with {' and '.join(wanted)}, got 0: no other stage has "
+            "it; leave it out"
         )

@@ -1,4 +1,4 @@
-"""One step of each stage of a robust purifier's training. Only T is ever updated; f gives gradients and stays.
+"""One step of each stage of a robust purifier's training. T is updated; f gives gradients and stays.
 
 Attacks are crafted on the weights as they are deployed: in eval mode, with the running statistics.
 Shapes: B batch, C channel, H height, W width, K classes.
@@ -17,12 +17,14 @@ from capgan_edge.models.purifier import Purifier
 from capgan_edge.models.robust_purifier import RobustPurifier
 from capgan_edge.training.device import average_gradients
 from capgan_edge.training.losses import LossWeights, domain_loss, semantic_loss
+from capgan_edge.training.method import Optimized
 from capgan_edge.training.robust_attack import craft, noisy
 from capgan_edge.training.robust_awp import perturbed
 from capgan_edge.training.robust_config import RobustConfig
+from capgan_edge.training.robust_cycle import CapGanTerms, cap_gan_terms
 from capgan_edge.training.robust_stages import Stage, StageName
 
-LOSS_NAMES = ("attacked", "drawn", "head", "kl", "semantic", "l1", "domain", "distilled")
+LOSS_NAMES = ("attacked", "drawn", "head", "kl", "semantic", "l1", "domain", "distilled", "gan", "cycle", "d")
 ADVERSARIAL = ("attacked", "kl", "distilled")
 """Those that AWP climbs: what an attack raises."""
 DRAWN_SPREAD = 5.0
@@ -31,7 +33,10 @@ SEMANTIC = LossWeights()  # only its temperature, 10, plays a part
 
 
 class RobustSteps:
-    """The purifier in training before its victim, the optimizer of the stage at hand, and a frozen teacher or none."""
+    """The purifier in training before its victim, the optimizer of the stage at hand, and a frozen teacher or none.
+
+    In the stage `whole` CAP-GAN's other networks learn beside the purifier, where its terms have a weight.
+    """
 
     def __init__(
         self, purifier: Purifier, victim: nn.Module, config: RobustConfig, fabric: Fabric,
@@ -39,20 +44,36 @@ class RobustSteps:
     ) -> None:  # fmt: skip
         self.purifier, self.victim, self.config, self.fabric = purifier, victim, config, fabric
         self.teacher = teacher
+        self.cap_gan: CapGanTerms | None = None
         self.optimizer: torch.optim.Optimizer
+        self.peak_rate: float
 
     def enter(self, stage: Stage) -> None:
-        """Free the weights that the stage trains and start its optimizer."""
+        """Free the weights that the stage trains and start its optimizer, and CAP-GAN's networks where it has them."""
         self.purifier.requires_grad_(False)
         self.purifier.zero_grad()  # what the stage before left would count where gradients are clipped
         for module in self._trained(stage.name):
             module.requires_grad_(True)
         free = [p for p in self.purifier.parameters() if p.requires_grad]
+        self.peak_rate = stage.learning_rate
+        has_terms = stage.name == "whole"
+        self.cap_gan = cap_gan_terms(self.config, self.purifier.config.ngf, self.fabric) if has_terms else None
         if stage.optimizer == "adam":
             self.optimizer = torch.optim.Adam(free, stage.learning_rate)
         else:
             self.optimizer = torch.optim.SGD(free, stage.learning_rate, momentum=0.9, nesterov=True,
                                              weight_decay=self.config.weight_decay)  # fmt: skip
+
+    @property
+    def auxiliary(self) -> dict[str, nn.Module]:
+        """The networks that the stage trains beside the purifier, by the names they have in checkpoints."""
+        return {} if self.cap_gan is None else self.cap_gan.networks
+
+    @property
+    def optimizers(self) -> dict[str, Optimized]:
+        """The purifier's optimizer and the auxiliary networks', by the names they have in checkpoints."""
+        own = {"optimizer": Optimized(self.optimizer, self.peak_rate)}
+        return own if self.cap_gan is None else own | self.cap_gan.optimizers
 
     def deployed(self, stage: StageName, purifier: Purifier) -> Callable[[Tensor], Tensor]:
         """Return what a stage makes robust, from images to class logits: the head alone, or f(T(.))."""
@@ -138,7 +159,11 @@ class RobustSteps:
         return losses, logits_BK
 
     def _whole_losses(self, x_BCHW: Tensor, a_BCHW: Tensor, targets_BK: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        out = self.purifier.translate(torch.cat([a_BCHW, x_BCHW]))
+        terms: dict[str, Tensor] = {}
+        if self.cap_gan is None:
+            out = self.purifier.translate(torch.cat([a_BCHW, x_BCHW]))
+        else:
+            out, terms = self.cap_gan.translate(self.purifier, a_BCHW, x_BCHW)
         logits_a_BK, logits_x_BK = self.victim(out.image_BCHW).float().chunk(2)
         with torch.no_grad():
             teacher_BK = self.victim(x_BCHW)
@@ -149,24 +174,27 @@ class RobustSteps:
             "l1": F.l1_loss(out.image_BCHW.chunk(2)[1], x_BCHW),
             "domain": domain_loss(*out.domain_logits_BJ.chunk(2)),
         }
-        return losses, logits_a_BK
+        return losses | terms, logits_a_BK
 
     def _total(self, losses: dict[str, Tensor], names: Iterable[str]) -> Tensor:
         """Return the weighted sum of the losses that are named, of those that the stage has."""
         c = self.config
         weights = {"attacked": 1.0, "drawn": 1.0, "head": c.head_weight, "kl": c.beta, "semantic": c.semantic_weight,
-                   "l1": c.l1_weight, "domain": c.domain_weight, "distilled": c.teacher_weight}  # fmt: skip
+                   "l1": c.l1_weight, "domain": c.domain_weight, "distilled": c.teacher_weight, "gan": c.gan_weight,
+                   "cycle": c.cycle_weight, "d": 1.0}  # fmt: skip
         return torch.stack([weights[name] * losses[name] for name in names if name in losses]).sum()
 
     def _backward(self, losses: dict[str, Tensor]) -> None:
-        self.optimizer.zero_grad()
+        for optimized in self.optimizers.values():
+            optimized.optimizer.zero_grad()
         self.fabric.backward(self._total(losses, losses))
 
     def _descend(self) -> None:
-        average_gradients(self.fabric, self.purifier)
+        average_gradients(self.fabric, self.purifier, *self.auxiliary.values())
         if self.config.max_gradient_norm is not None:
             nn.utils.clip_grad_norm_(self.purifier.parameters(), self.config.max_gradient_norm)
-        self.optimizer.step()
+        for optimized in self.optimizers.values():
+            optimized.optimizer.step()
 
     def _trained(self, stage: StageName) -> list[nn.Module]:
         if stage == "whole":

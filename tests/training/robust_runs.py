@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from capgan_edge.data.images import ImageSet
 from capgan_edge.models.purifier import PurifierConfig
@@ -21,6 +22,21 @@ STEPS = 3
 CONFIG = RobustConfig(head_epochs=2, head_small_crop_epochs=1, draw_epochs=1, painter_epochs=1, whole_epochs=2,
                       batch_size=16, num_held_out=16, num_watched=8, ema_decay=0.5)  # fmt: skip
 SHAPE = RobustPurifierConfig(ngf=2, middle_channels=4, feature_channels=6, num_blocks=1, num_classes=20)
+
+
+class ScriptedWatch:
+    """Stands for the watch on held-out images: what it saw is written down, an epoch a row."""
+
+    def __init__(self, rows: list[tuple[float, float]]) -> None:
+        self.rows = iter(rows)
+        self.x_NCHW = torch.rand(8, 3, 32, 32)
+
+    def percentages(self, model: object) -> dict[str, float]:
+        attacked, pgd10 = next(self.rows)
+        return {"attacked_percent": attacked, "clean_percent": 50.0, "pgd10_percent": pgd10}
+
+    def attacked(self, model: object, num_images: int) -> Tensor:
+        return self.x_NCHW[:num_images]
 
 
 def make_victim() -> SimpleResNet:

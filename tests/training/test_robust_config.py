@@ -30,6 +30,8 @@ SHORT = [part for setting in STAGES for part in ("--set", setting)]
      ("learning_rate", 0.0), ("painter_learning_rate", -1.0), ("weight_decay", -1.0), ("schedule", "linear"),
      ("init", "noise"), ("init", "identity"), ("head_epochs", -1), ("head_small_crop_epochs", 99),
      ("small_crop_px", 10), ("awp_gamma", -0.01), ("awp_gamma", 1.0), ("awp_warmup_epochs", -1),
+     ("gan_weight", -0.1), ("gan_weight", float("inf")), ("cycle_weight", float("nan")), ("ndf", 0),
+     ("inverse_learning_rate", 0.0), ("discriminator_learning_rate", float("inf")),
      ("teacher_weight", -1.0), ("teacher_temperature", 0.0), ("batch_size", 1), ("num_watched", 0), ("seed", -1)],
 )  # fmt: skip
 def test_a_setting_out_of_bounds_is_refused(option: str, value: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from pointers import change
-from robust_runs import CONFIG, SHAPE, STEPS, make_run, make_victim
+from robust_runs import CONFIG, SHAPE, STEPS, ScriptedWatch, make_run, make_victim
 
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import CheckpointError, ConfigError, TrainingError
@@ -26,18 +26,6 @@ from capgan_edge.training.runs import is_finished, load_purifier_run, victim_sta
 Interrupt = Callable[[Fabric, int], None]
 CLOCKED = ("images_per_s", "seconds")
 HEAD_ALONE = {"head_epochs": 1, "draw_epochs": 0, "painter_epochs": 0, "whole_epochs": 0}
-
-
-class ScriptedWatch:
-    """Stands for the watch on held-out images: what it saw is written down, an epoch a row."""
-
-    def __init__(self, rows: list[tuple[float, float]]) -> None:
-        self.rows = iter(rows)
-        self.x_NCHW = torch.rand(8, 3, 32, 32)
-
-    def percentages(self, model: object) -> dict[str, float]:
-        attacked, pgd10 = next(self.rows)
-        return {"attacked_percent": attacked, "clean_percent": 50.0, "pgd10_percent": pgd10}
 
 
 def state_of(path: Path) -> dict[str, Any]:
@@ -124,7 +112,6 @@ def test_a_collapse_goes_back_to_the_best_epoch_with_more_steps(
 def test_the_best_epoch_is_that_of_the_last_stage_by_pgd10(tmp_path: Path, signs: ImageSet, fabric: Fabric) -> None:
     run = make_run(tmp_path, fabric, signs, draw_epochs=0, painter_epochs=0, whole_epochs=3)
     run.watch = ScriptedWatch([(9, 70), (9, 80), (9, 20), (9, 25), (9, 22)])  # type: ignore[assignment]
-    run.watch.attacked = lambda model, num: torch.rand(8, 3, 32, 32)  # type: ignore[method-assign]
     run.run()
     best = load_checkpoint(tmp_path / "best.json", "purifier")
     assert (best.epoch, best.state["best_percent"], best.state["stage"]) == (4, 25, "whole")

@@ -198,7 +198,10 @@ def test_a_setting_that_an_older_run_does_not_store_is_its_default(
     stages = [f"{name}_epochs=0" for name in ("head_small_crop", "draw", "painter", "whole")] + ["head_epochs=1"]
     short = [part for setting in stages for part in ("--set", setting)]
     assert main([*arguments, "--mode", "robust", "--batch-size", "16", "--precision", "fp32", *short]) == 0
-    change(out, lambda state: [state["config"].pop(name) for name in ("awp_gamma", "teacher")])
+    newer = ("awp_gamma", "teacher", "gan_weight", "cycle_weight", "inverse_learning_rate", "ndf")
+    change(out, lambda state: [state["config"].pop(name) for name in newer])
     assert main([*arguments, "--resume", "--set", "awp_gamma=0.01"]) == 1, "it must not be passed over"
     assert "expected --set awp_gamma=0.0, with which" in capsys.readouterr().err
-    assert main([*arguments, "--resume", "--set", "awp_gamma=0"]) == 0
+    assert main([*arguments, "--resume", "--set", "gan_weight=0.1", "--set", "whole_epochs=1"]) == 1
+    assert "expected --set gan_weight=0.0, with which" in capsys.readouterr().err
+    assert main([*arguments, "--resume", "--set", "awp_gamma=0", "--set", "gan_weight=0"]) == 0
