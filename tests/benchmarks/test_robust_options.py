@@ -52,11 +52,11 @@ def images(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> ImageSet:
 
 
 @pytest.mark.parametrize(("group", "arm"), CASES, ids=[f"{group.name}-{arm.name}" for group, arm in CASES])
-def test_every_arm_is_a_training_that_can_start(group: Group, arm: Arm, pair: Pair, tmp_path: Path) -> None:
-    config = config_of(group, arm, pair, tmp_path, seed=3)
+def test_every_arm_is_a_training_that_can_start(group: Group, arm: Arm, pair: Pair) -> None:
+    config = config_of(group, arm, pair, seed=3)
     assert config.seed == 3
     assert config.epochs >= 1
-    usual = config_of(group, next(each for each in group.arms if each.name == group.baseline), pair, tmp_path, seed=3)
+    usual = config_of(group, next(each for each in group.arms if each.name == group.baseline), pair, seed=3)
     assert (config == usual) == (not arm.settings or arm.name == group.baseline)
     assert new_shape(arm, pair).num_classes == 10
 
@@ -71,7 +71,7 @@ def test_every_group_has_the_arm_that_the_others_are_held_against() -> None:
 def test_what_there_is_not_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"expected a group among last-stage, start, width, got 'first'"):
         group_of("first")
-    with pytest.raises(ConfigError, match=r"expected an arm of width among 0\.5, 1, .*got '9'"):
+    with pytest.raises(ConfigError, match=r"expected an arm of width among 0\.5, 1, 2, got '9'"):
         arms_of(group_of("width"), ["9"])
     with pytest.raises(ConfigError, match="expected a packaged pair of the mode robust, got signs-nano"):
         compared("width", "signs-nano", Budget(), Path("out"), only=(), say=print)

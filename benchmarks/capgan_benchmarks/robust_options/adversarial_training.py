@@ -35,7 +35,7 @@ def main(
     name: Annotated[str, typer.Argument(help="A packaged pair of the mode robust.")],
     run: Annotated[Path, typer.Argument(help="Run of a victim that was trained adversarially on the pair's data.")],
     num_images: Annotated[int, typer.Option(min=1, help="Test images under PGD-40.")] = 1000,
-    num_autoattacked: Annotated[int, typer.Option(min=1, help="Of them under AutoAttack.")] = 128,
+    num_autoattacked: Annotated[int, typer.Option(min=0, help="Of them under AutoAttack.")] = 128,
     steps: Annotated[int, typer.Option(min=1, help="Of PGD.")] = 40,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
@@ -70,13 +70,15 @@ def models(pair: Pair, victim: SimpleResNet) -> list[Model]:
 
 
 def figures(model: Model, test: ImageSet, num_autoattacked: int, *, steps: int, seed: int) -> list[dict[str, Any]]:
-    """Return clean accuracy, PGD's at every epsilon, and AutoAttack's on the first of the images."""
+    """Return clean accuracy, PGD's at every epsilon, and AutoAttack's on the first of the images, if on any."""
     from capgan_benchmarks.robust_options.measuring import figures_of
     from capgan_edge.attacks import PGD, AutoAttack
 
     radii = [epsilon / 255 for epsilon in EPSILONS]
     knowledge = "its own gradients"
     found = figures_of(model, test, *(PGD(epsilon=e, steps=steps, seed=seed) for e in radii), knowledge=knowledge)
+    if not num_autoattacked:
+        return found
     few = replace(test, images_NHWC=test.images_NHWC[:num_autoattacked], labels_N=test.labels_N[:num_autoattacked])
     found += figures_of(model, few, *(AutoAttack(epsilon=e, seed=seed) for e in radii), knowledge=knowledge)[1:]
     return found

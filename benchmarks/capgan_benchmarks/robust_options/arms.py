@@ -11,8 +11,6 @@ from capgan_edge.errors import ConfigError
 
 Start = Literal["package", "cap-gan", "new"]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-ITSELF = "ITSELF"
-"""As a teacher: the packaged purifier."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +69,6 @@ _LAST_STAGE = Group(
         _option("label_smoothing=0.1", "smoothed labels", label_smoothing=0.1),
         _option("attack=pgd-2", "two steps of PGD for N-FGSM", attack="pgd-2"),
         _option("gan_weight=cycle_weight=0.05", "CAP-GAN's GAN and cycle", gan_weight=0.05, cycle_weight=0.05),
-        _option("teacher=itself", "the packaged purifier as teacher of itself", teacher=ITSELF),
     ),
 )
 _START = Group(
@@ -95,7 +92,7 @@ _WIDTH = Group(
     baseline="1",
     is_head=True,
     arms=tuple(Arm(name=f"{width:g}", what=f"{width:g} times robust-nano's channels", start="new", width=width)
-               for width in (0.5, 1.0, 1.5, 2.0)),
+               for width in (0.5, 1.0, 2.0)),
 )  # fmt: skip
 GROUPS: Mapping[str, Group] = MappingProxyType({each.name: each for each in (_LAST_STAGE, _START, _WIDTH)})
 

@@ -117,8 +117,6 @@ def _measured(
     if config is not None:
         pflop = robust_pflop(config, macs, budget.num_images, size_px=pair.size_px[0])[-1]
         settings = asdict(config)
-        if config.teacher:
-            settings["teacher"] = pair.name  # where its copy lay says nothing elsewhere
     return {"name": arm.name, "what": arm.what, "start": arm.start, "config": settings, "macs": asdict(macs),
             "pflop": round(pflop, 4), "seconds": round(trained.seconds, 1), "num_collapsed": trained.num_collapsed,
             "figures": figures}  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capgan_benchmarks.robust_options.arms import ITSELF, Arm, Group
+from capgan_benchmarks.robust_options.arms import Arm, Group
 from capgan_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def train_arm(
         assert initial is not None
         return Trained(purifier=initial, config=None, seconds=0.0, num_collapsed=0)
     shape: Any = initial.config if initial is not None else new_shape(arm, pair)
-    config = config_of(group, arm, pair, path, seed=seed)
+    config = config_of(group, arm, pair, seed=seed)
     few = train.take(num_images + NUM_HELD_OUT, seed=seed)
     run = RobustRun(config, shape, pair.victim, victim_state(pair.victim), few, path / "run", start_fabric(),
                     source=train.name, initial=initial)  # fmt: skip
@@ -60,14 +60,12 @@ def train_arm(
                    num_collapsed=int(sum(row["is_rolled_back"] for row in rows)))  # fmt: skip
 
 
-def config_of(group: Group, arm: Arm, pair: Pair, path: Path, *, seed: int) -> RobustConfig:
+def config_of(group: Group, arm: Arm, pair: Pair, *, seed: int) -> RobustConfig:
     """Return the settings of an arm: the recipe's of the packaged pair, the group's, its own."""
     from capgan_edge.training.robust_config import RobustConfig
 
     kept = {name: pair.card["recipe"]["purifier"][name] for name in ("epsilon", "is_mirrored", "small_crop_px")}
     settings = kept | dict(group.settings) | dict(arm.settings)
-    if settings.get("teacher") == ITSELF:
-        settings["teacher"] = str(_as_run(pair, path / "teacher"))
     return RobustConfig(**settings, num_held_out=NUM_HELD_OUT, num_watched=NUM_WATCHED, seed=seed)
 
 
@@ -97,21 +95,3 @@ def _log(run_path: Path) -> list[dict[str, float]]:
 
     rows: list[dict[str, float]] = training_facts(run_path)["log"]
     return rows
-
-
-def _as_run(pair: Pair, path: Path) -> Path:
-    """Lay a packaged robust purifier where a teacher's run would be, finished."""
-    from capgan_edge.training.checkpoint import Checkpoint, module_tensors, save_checkpoint
-    from capgan_edge.training.runs import is_finished, mark_finished, victim_state
-
-    if is_finished(path):
-        return path
-    path.mkdir(parents=True, exist_ok=True)
-    tensors = module_tensors("t_ac", pair.purifier) | module_tensors("victim", pair.victim)
-    state = {"mode": "robust", "stage": "whole", "purifier": pair.card["purifier"],
-             "victim": victim_state(pair.victim), "class_names": list(pair.labels), "data": pair.data,
-             "size_px": list(pair.size_px)}  # fmt: skip
-    checkpoint = Checkpoint(kind="purifier", epoch=pair.card["epoch"], tensors=tensors, state=state)
-    save_checkpoint(path, checkpoint, is_best=True)
-    mark_finished(path, "purifier", checkpoint.epoch)
-    return path
