@@ -27,6 +27,7 @@ def main(
     """Check the record, and write it to benchmarks/results/robustness-SUBJECT-THEME_HARDWARE_DATE.json, or
     paper-table-TABLE_HARDWARE_DATE.json (behind TABLE the data, where they are not the paper's).
     """
+    from capgan_benchmarks.paper.plan import ATTENTION
     from capgan_benchmarks.paper.section import theme_of
     from capgan_benchmarks.robustness.record import read_record, write_record
     from capgan_edge.files import write_json
@@ -38,6 +39,9 @@ def main(
         if missing:
             raise DataError(f"{path}: expected a table's record with {', '.join(_TABLES_NEED)}, got one without "
                             f"{missing[0]}; make it again by capgan-edge benchmark paper")  # fmt: skip
+        if table["table"] == ATTENTION and not table["data"].startswith("signs"):
+            raise ConfigError(f"expected a figure without other people's images, got Figure 3 of {table['data']}: keep "
+                              "it to yourself, or make it of `--data signs`, which are drawn by code")  # fmt: skip
         name = record_name(theme_of(table["table"], table["data"]), table)
         write_json(ROOT / "benchmarks" / "results" / name, table)
         typer.echo(f"wrote benchmarks/results/{name}", err=True)

@@ -221,3 +221,11 @@ def test_what_lacks_a_part_of_a_table_is_not_kept(tmp_path: Path) -> None:
         keep(path)
     with pytest.raises(ConfigError, match="expected no theme for a table"):
         keep(path, "end-to-end")
+
+
+def test_a_figure_with_images_of_a_data_set_is_not_kept(tmp_path: Path) -> None:
+    """They are not this project's to hand on; signs are drawn by its own code."""
+    path = tmp_path / "figure-3.json"
+    path.write_text(json.dumps(record("3", [cell("cap-gan", CLEAN, 1)])))
+    with pytest.raises(ConfigError, match="expected a figure without other people's images, got Figure 3 of cifar10"):
+        keep(path)
