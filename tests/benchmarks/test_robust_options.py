@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from capgan_benchmarks.make_zoo import put_victim
 from capgan_benchmarks.right import packed
@@ -20,6 +22,7 @@ from capgan_benchmarks.robust_options.arms import GROUPS, Arm, Group, arms_of, g
 from capgan_benchmarks.robust_options.comparing import Budget, compared
 from capgan_benchmarks.robust_options.cost import Macs, epoch_pflop, macs_of, robust_pflop, victim_pflop
 from capgan_benchmarks.robust_options.curves import drawn
+from capgan_benchmarks.robust_options.painted import drawn_signs, picture_of
 from capgan_benchmarks.robust_options.spent import epochs_of
 from capgan_benchmarks.robust_options.training import config_of, new_shape
 from capgan_edge import data, zoo
@@ -237,3 +240,17 @@ def test_the_picture_has_a_point_a_width_and_an_epoch_in_which_something_is_robu
     xs = [float(each.attrib["cx"]) for each in root.iter("{http://www.w3.org/2000/svg}circle")]
     assert xs[0] < xs[1], "dearer is further right"
     assert ET.fromstring(drawn([], [])).tag.endswith("svg")
+
+
+def test_a_picture_of_drawn_signs_shows_what_is_painted(pair: Pair) -> None:
+    with pytest.raises(
+        ConfigError, match=r"expected a pair that knows signs as they are drawn here .*got cifar10-robust"
+    ):
+        drawn_signs(pair)
+    renamed = replace(pair, labels=("stop", "yield", *pair.labels[2:]))
+    signs = drawn_signs(renamed)
+    assert list(signs.labels_N) == [0, 1]
+    assert signs.images_NHWC.shape == (2, 32, 32, 3)
+    with Image.open(io.BytesIO(picture_of(renamed, signs, seed=0))) as image:
+        assert image.format == "PNG"
+        assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 100
