@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from capgan_edge.data.images import ImageSet
     from capgan_edge.zoo import Pair
 
-NUM_SHOWN, STEPS = 10, 20
+NUM_DRAWN, NUM_SHOWN, STEPS = 20, 10, 20
+"""Signs are drawn with their classes in turn: one of each of the 20."""
 LINES = ("clean", "T(clean)", "attacked end to end\n(PGD-20, 8/255)", "T(attacked)")
 
 
@@ -53,7 +54,7 @@ def drawn_signs(pair: Pair) -> ImageSet:
     from capgan_edge.data.images import ImageSet
     from capgan_edge.data.signs import load_signs
 
-    signs = load_signs("test", size_px=pair.size_px[0])
+    signs = load_signs("test", size_px=pair.size_px[0], n=NUM_DRAWN)
     known = [(i, pair.labels.index(label)) for i, label in enumerate(signs.class_names) if label in pair.labels]
     if not known:
         raise ConfigError(
