@@ -184,7 +184,7 @@ def _figure(frames: str, right: list[int]) -> dict[str, Any]:
 
 
 def _arm(name: str, macs: float, right: list[int], *, collapsed: int = 0) -> dict[str, Any]:
-    return {"name": name, "what": f"what {name} is", "config": {"beta": 1}, "pflop": 0.25, "num_collapsed": collapsed,
+    return {"name": name, "what": f"what {name} is", "config": {"batch_size": 128}, "pflop": 0.25, "num_collapsed": collapsed,
             "macs": {"head": macs, "painter": 1e6, "victim": 1e6},
             "figures": [_figure("clean", [1] * len(right)), _figure("PGD-20", right)]}  # fmt: skip
 

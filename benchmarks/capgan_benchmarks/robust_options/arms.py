@@ -62,7 +62,6 @@ _LAST_STAGE = Group(
     arms=(
         Arm(name="packaged", what="as packaged, without one more stage", is_trained=False),
         _option("none", "no option"),
-        _option("ema_decay=0", "the weights themselves, not their average", ema_decay=0.0),
         _option("beta=6", "TRADES' weight of the KL term", beta=6.0),
         _option("awp_gamma=0.005", "adversarial weight perturbation", awp_gamma=0.005),
         _option("has_cutmix=true", "CutMix", has_cutmix=True),
@@ -73,21 +72,21 @@ _LAST_STAGE = Group(
 )
 _START = Group(
     name="start",
-    question="Three ways to begin, at about the same cost, from nothing robust",
+    question="Three ways to begin, at about the same cost",
     settings=_stages(),
     baseline="head",
     arms=(
-        Arm(name="head", what="a class head first, then the painter", start="new",
+        Arm(name="head", what="from nothing: a class head first, then the painter", start="new",
             settings=_stages(head=6, draw=1, painter=2, head_small_crop_epochs=6)),
-        Arm(name="identity", what="the same network end to end from the identity", start="new",
-            settings=_stages(whole=2, init="identity", head_small_crop_epochs=0)),
-        Arm(name="cap-gan", what="the packaged CAP-GAN purifier, trained on end to end", start="cap-gan",
-            settings=_stages(whole=2, init="run", head_small_crop_epochs=0)),
+        Arm(name="identity", what="from nothing: the same network end to end, from the identity", start="new",
+            settings=_stages(whole=2, init="identity", head_small_crop_epochs=0, whole_learning_rate=0.2)),
+        Arm(name="cap-gan", what="the packaged CAP-GAN purifier, whose own training is not counted, end to end",
+            start="cap-gan", settings=_stages(whole=2, init="run", head_small_crop_epochs=0)),
     ),
 )  # fmt: skip
 _WIDTH = Group(
     name="width",
-    question="The first stage at other widths, with the same images",
+    question="The first stage alone at other widths, with the same images: crops of 24 px",
     settings=_stages(head=4, head_small_crop_epochs=4),
     baseline="1",
     is_head=True,

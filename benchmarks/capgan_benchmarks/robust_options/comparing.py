@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capgan_benchmarks.records import record_head
+from capgan_benchmarks.records import record_head, revision
 from capgan_benchmarks.robust_options.arms import Arm, Group, arms_of, group_of
 from capgan_benchmarks.robust_options.cost import macs_of, robust_pflop
 from capgan_benchmarks.robust_options.measuring import figures_of
-from capgan_benchmarks.robust_options.training import Trained, train_arm
+from capgan_benchmarks.robust_options.training import Trained, config_of, train_arm
 from capgan_edge.errors import ConfigError
 from capgan_edge.files import make_folder, write_json
 
@@ -81,13 +81,15 @@ def _row(
     key: dict[str, Any], say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     path = out / arm.name.replace("=", "-")
-    settings = dict(group.settings) | dict(arm.settings)
-    key = key | {"arm": [arm.name, arm.start, arm.width, arm.is_trained, settings]}
+    cap_gan = _cap_gan_before(pair)
+    key = key | {"arm": [arm.name, arm.start, arm.width, arm.is_trained], "code": revision(),
+                 "config": asdict(config_of(group, arm, pair, seed=budget.seed)) if arm.is_trained else None,
+                 "cap_gan": cap_gan and cap_gan.card["weights_sha256"]}  # fmt: skip
     kept = _kept(path / MEASURED, key)
     if kept is None:
         say(f"training {arm.name}: {arm.what}")
         make_folder(path)
-        trained = train_arm(group, arm, pair, _cap_gan_before(pair), train, path, num_images=budget.num_images,
+        trained = train_arm(group, arm, pair, cap_gan, train, path, num_images=budget.num_images,
                             seed=budget.seed)  # fmt: skip
         kept = _measured(group, arm, pair, trained, test, budget)
         write_json(path / MEASURED, {"key": key, "row": kept})

@@ -43,9 +43,10 @@ def measured_sections() -> str:
 
 def _group_section(record: Record) -> str:
     what = "the class head alone" if record["is_head"] else "f(T(.))"
+    batch = next(arm["config"]["batch_size"] for arm in record["arms"] if arm["config"])
     budget = (
-        f"`{record['command']} {record['group']}`, {record['pair']}: {record['num_images']} training images an epoch; "
-        f"PGD-{record['steps']} at 8/255 on {what} with its own gradients, fp32, {_origin(record)}."
+        f"`{record['command']} {record['group']} --pair {record['pair']}`: {record['num_images']} training images an "
+        f"epoch in batches of {batch}; PGD-{record['steps']} at 8/255 on {what} with its own gradients, fp32, {_origin(record)}."
     )
     baseline = next(arm for arm in record["arms"] if arm["name"] == record["baseline"])
     first = "width" if record["is_head"] else "arm"
@@ -56,8 +57,17 @@ def _group_section(record: Record) -> str:
         for figure, other in zip(arm["figures"], baseline["figures"], strict=True):
             cells += [_percent(figure), "" if arm is baseline else _points(figure, other)]
         macs = arm["macs"]["head"] if record["is_head"] else arm["macs"]["head"] + arm["macs"]["painter"]
-        lines.append(line([*cells, f"{macs / 1e6:.1f}", f"{arm['pflop']:.3f}" if arm["config"] else "-"]))
+        lines.append(line([*cells, f"{macs / 1e6:.1f}", _spent(arm)]))
     return "\n\n".join([f"### {record['question']}", budget, "\n".join(lines), _READ_INTERVALS, *_collapsed(record)])
+
+
+def _spent(arm: Mapping[str, Any]) -> str:
+    """Return the operations of an arm's training; of one with terms that are not counted, the least they can be."""
+    config = arm["config"]
+    if config is None:
+        return "-"
+    more = any(config.get(name) for name in ("gan_weight", "cycle_weight", "teacher"))
+    return f"{'> ' if more else ''}{arm['pflop']:.3f}"
 
 
 def _collapsed(record: Record) -> list[str]:

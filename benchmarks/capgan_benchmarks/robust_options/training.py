@@ -61,7 +61,7 @@ def train_arm(
 
 
 def config_of(group: Group, arm: Arm, pair: Pair, *, seed: int) -> RobustConfig:
-    """Return the settings of an arm: the recipe's of the packaged pair, the group's, its own."""
+    """Return the settings of an arm: epsilon, mirroring and crops of the pair's recipe, the group's, its own."""
     from capgan_edge.training.robust_config import RobustConfig
 
     kept = {name: pair.card["recipe"]["purifier"][name] for name in ("epsilon", "is_mirrored", "small_crop_px")}
