@@ -224,7 +224,10 @@ def defence_command(
 @train.command("recipe")
 def recipe_command(
     name: Annotated[
-        str, typer.Argument(help="signs-nano, signs-demo, cifar10-nano, gtsrb-nano or cifar10-robust-nano.")
+        str,
+        typer.Argument(
+            help="signs-nano, signs-demo, cifar10-nano, gtsrb-nano, cifar10-robust-nano or gtsrb-robust-nano."
+        ),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of both runs (default: runs/NAME).")] = None,
     resume: Resume = False,

@@ -218,7 +218,7 @@ class RobustRun:
         draw_losses(self.run_path)
         if stage.name != "head":
             model = self.steps.deployed(stage.name, self.purifier)
-            draw_samples(self.run_path / f"samples-{epoch:04d}.png", self.purifier, self.watch.x_NCHW[:NUM_DRAWN],
+            draw_samples(self.run_path / f"samples-{epoch:04d}.png", self.purifier, self.watch.some(NUM_DRAWN),
                          self.watch.attacked(model, NUM_DRAWN))  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from capgan_edge.errors import ConfigError
 from capgan_edge.training.config import check_rate
 from capgan_edge.training.schedule import ScheduleName, check_schedule
 
+MAX_NDF = 256
+"""Beyond that one discriminator is hundreds of MiB, which a checkpoint's settings alone must not ask for."""
 InitName = Literal["head", "identity", "run"]
 
 
@@ -187,8 +189,8 @@ def _check_strengthening(c: RobustConfig) -> None:
 def _check_cap_gan(c: RobustConfig) -> None:
     check_rate("inverse_learning_rate", c.inverse_learning_rate)
     check_rate("discriminator_learning_rate", c.discriminator_learning_rate)
-    if c.ndf < 1:
-        raise ConfigError(f"expected ndf >= 1, got {c.ndf}")
+    if not 1 <= c.ndf <= MAX_NDF:
+        raise ConfigError(f"expected ndf in [1, {MAX_NDF}], got {c.ndf}; the paper's is 64")
     wanted = [f"{name} {getattr(c, name)}" for name in ("gan_weight", "cycle_weight") if getattr(c, name)]
     if wanted and not c.whole_epochs:
         raise ConfigError(

@@ -38,10 +38,18 @@ class RobustWatch:
         n = len(self.labels_N)
         return {"clean_percent": 100 * num_right / n, "pgd10_percent": 100 * num_robust / n}
 
+    def some(self, num_images: int) -> Tensor:
+        """Return some of the images, evenly apart: they lie in the order of their classes."""
+        return self.x_NCHW[self._every(num_images)][:num_images]
+
     def attacked(self, model: Callable[[Tensor], Tensor], num_images: int) -> Tensor:
-        """Return the first images as PGD-10 leaves them."""
+        """Return the same images as PGD-10 leaves them."""
+        labels_B = self.labels_N[self._every(num_images)][:num_images]
         with self.fabric.autocast():
-            return self.attack(model, self.x_NCHW[:num_images], self.labels_N[:num_images]).images_BCHW
+            return self.attack(model, self.some(num_images), labels_B).images_BCHW
+
+    def _every(self, num_images: int) -> slice:
+        return slice(None, None, max(1, len(self.x_NCHW) // num_images))
 
     @torch.no_grad()
     def _labels(self, model: Callable[[Tensor], Tensor], x_BCHW: Tensor) -> Tensor:

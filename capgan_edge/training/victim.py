@@ -38,6 +38,7 @@ from capgan_edge.training.origin import origin_state
 from capgan_edge.training.robust_attack import craft, noise_generator
 from capgan_edge.training.runs import mark_finished, mark_started
 from capgan_edge.training.schedule import ScheduleName, check_schedule, learning_rate, set_learning_rate
+from capgan_edge.training.victim_watch import AdversarialWatch
 
 COLOUR_SLICE = 256
 """Images whose colours are summed at a time."""
@@ -145,6 +146,7 @@ def train_victim(
     optimizer = torch.optim.SGD(victim.parameters(), config.learning_rate, momentum=0.9, nesterov=True,
                                 weight_decay=config.weight_decay)  # fmt: skip
     first_epoch, best = _restore(run_path, victim, optimizer) if is_resumed else (0, -1.0)
+    watch = AdversarialWatch(held_out, config.epsilon, fabric, seed=config.seed) if config.attack_steps else None
     batches = Batches(fitted, config.batch_size, seed=config.seed, is_mirrored=config.is_mirrored,
                       rank=fabric.global_rank, world_size=fabric.world_size)  # fmt: skip
     origin = origin_state(source, fabric)
@@ -157,6 +159,8 @@ def train_victim(
             row = _train_epoch(config, victim, optimizer, batches, fabric, journal, epoch)
             average_statistics(fabric, victim)
             row["held_out_percent"] = accuracy_percent(victim, held_out, fabric)
+            if watch is not None:
+                row["pgd10_percent"] = watch.percent(victim)
             row["seconds"] = time.monotonic() - started_s
             journal.epoch(epoch + 1, row)
             is_best, best = row["held_out_percent"] > best, max(best, row["held_out_percent"])

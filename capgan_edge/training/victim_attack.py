@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from capgan_edge.training.checkpoint import read_pointer
 from capgan_edge.training.origin import contradiction
 from capgan_edge.training.robust_config import attack_steps
 from capgan_edge.training.runs import has_started
+from capgan_edge.training.stored import settings_from
 from capgan_edge.training.victim import VictimConfig
 
 
@@ -35,20 +37,23 @@ def attack_settings(name: str, epsilon: float | None, *, is_resumed: bool = Fals
 
 
 def refuse_other_attack(run_path: Path, given: Mapping[str, Any]) -> None:
-    """Raise ConfigError where an attack contradicts the one that the victim in `run_path` is trained on."""
+    """Raise ConfigError where an attack contradicts the one that the victim in `run_path` is trained on.
+
+    Raises:
+        CheckpointError: the run's settings are not a victim's.
+    """
     if not has_started(run_path):
         return  # that there is nothing to resume is said elsewhere
-    stored = read_pointer(run_path / "last.json")["state"].get("config")
-    usual = VictimConfig()
-    its = {name: (stored if isinstance(stored, dict) else {}).get(name, getattr(usual, name))
-           for name in ("attack_steps", "is_n_fgsm", "epsilon")}  # fmt: skip
-    if "attack_steps" in given and _name(its) != _name(given):
-        raise contradiction(run_path, "--adversarial", _name(its), _name(given))
-    if "epsilon" in given and abs(its["epsilon"] - given["epsilon"]) > 1e-9:
-        raise contradiction(run_path, "--epsilon", f"{255 * its['epsilon']:g}", f"{255 * given['epsilon']:g}")
+    its = settings_from(VictimConfig, read_pointer(run_path / "last.json")["state"].get("config"), run_path)
+    if "attack_steps" in given:
+        wanted = replace(its, attack_steps=given["attack_steps"], is_n_fgsm=given["is_n_fgsm"])
+        if _name(its) != _name(wanted):
+            raise contradiction(run_path, "--adversarial", _name(its), _name(wanted))
+    if "epsilon" in given and abs(its.epsilon - given["epsilon"]) > 1e-9:
+        raise contradiction(run_path, "--epsilon", f"{255 * its.epsilon:g}", f"{255 * given['epsilon']:g}")
 
 
-def _name(settings: Mapping[str, Any]) -> str:
-    if not settings["attack_steps"]:
+def _name(settings: VictimConfig) -> str:
+    if not settings.attack_steps:
         return "of no attack"
-    return "n-fgsm" if settings["is_n_fgsm"] else f"pgd-{settings['attack_steps']}"
+    return "n-fgsm" if settings.is_n_fgsm else f"pgd-{settings.attack_steps}"

@@ -16,12 +16,13 @@ from PIL import Image
 
 from capgan_benchmarks.make_zoo import put_victim
 from capgan_benchmarks.right import packed
-from capgan_benchmarks.robust_options import comparing, page, training
+from capgan_benchmarks.robust_options import comparing, measuring, page, training
 from capgan_benchmarks.robust_options.adversarial_training import figures, of_victim
 from capgan_benchmarks.robust_options.arms import GROUPS, Arm, Group, arms_of, group_of
 from capgan_benchmarks.robust_options.comparing import Budget, compared
 from capgan_benchmarks.robust_options.cost import Macs, epoch_pflop, macs_of, robust_pflop, victim_pflop
 from capgan_benchmarks.robust_options.curves import drawn
+from capgan_benchmarks.robust_options.measuring import figures_of
 from capgan_benchmarks.robust_options.painted import drawn_signs, picture_of
 from capgan_benchmarks.robust_options.spent import epochs_of
 from capgan_benchmarks.robust_options.training import config_of, new_shape
@@ -148,7 +149,7 @@ def test_the_alternative_has_to_be_adversarial(pair: Pair, images: ImageSet, tmp
 
 
 def test_the_alternative_is_attacked_at_both_sizes(images: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A linear model, which PGD breaks more the larger the epsilon; AutoAttack's images are the first ones."""
+    """A linear model, which PGD breaks more the larger the epsilon; AutoAttack's images are drawn from all."""
     torch.manual_seed(0)
     weight = torch.randn(10, 3 * 32 * 32) / 50
 
@@ -157,7 +158,16 @@ def test_the_alternative_is_attacked_at_both_sizes(images: ImageSet, monkeypatch
 
     labels_N = model(torch.from_numpy(images.images_NHWC).permute(0, 3, 1, 2).float() / 255).argmax(1).numpy()
     own = replace(images, labels_N=labels_N)
+    asked: list[ImageSet] = []
+
+    def noted(model: Any, test: ImageSet, *attacks: Any, knowledge: str) -> list[dict[str, Any]]:
+        asked.append(test)
+        return figures_of(model, test, *attacks, knowledge=knowledge)
+
+    monkeypatch.setattr(measuring, "figures_of", noted)
     found = figures(model, own, 4, steps=3, seed=0)
+    np.testing.assert_array_equal(asked[1].images_NHWC, own.take(4, seed=0).images_NHWC)
+    assert not np.array_equal(asked[1].images_NHWC, own.images_NHWC[:4]), "a zip's images lie by their classes"
     assert [(f["frames"], f["n"]) for f in found] == [("clean", 160), ("PGD-3", 160), ("PGD-3", 160),
                                                       ("AutoAttack-100", 4), ("AutoAttack-100", 4)]  # fmt: skip
     percents = [figure["percent"] for figure in found]
@@ -184,8 +194,8 @@ def _figure(frames: str, right: list[int]) -> dict[str, Any]:
 
 
 def _arm(name: str, macs: float, right: list[int], *, collapsed: int = 0) -> dict[str, Any]:
-    return {"name": name, "what": f"what {name} is", "config": {"batch_size": 128}, "pflop": 0.25, "num_collapsed": collapsed,
-            "macs": {"head": macs, "painter": 1e6, "victim": 1e6},
+    return {"name": name, "what": f"what {name} is", "config": {"batch_size": 128}, "pflop": 0.25,
+            "num_collapsed": collapsed, "macs": {"head": macs, "painter": 1e6, "victim": 1e6},
             "figures": [_figure("clean", [1] * len(right)), _figure("PGD-20", right)]}  # fmt: skip
 
 
@@ -209,7 +219,8 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     epochs = [{"epoch": i + 1, "stage": stage, "pflop": 0.1 * (i + 1), "pgd10_percent": 10.0 * i}
               for i, stage in enumerate(("head", "head", "draw", "painter", "whole"))]  # fmt: skip
     (tmp_path / f"robust-training-{PAIR}_x_2026-01-02.json").write_text(json.dumps(_record(epochs=epochs)))
-    systems = [{"name": name, "pflop": 1.5, "seconds": 60.0, "macs": 2e6, "config": {}, "figures": found}
+    systems = [{"name": name, "pflop": 1.5, "seconds": 60.0, "macs": 2e6, "config": {"epsilon": 8 / 255},
+                "figures": found}
                for name, found in (("T before f", arms[0]["figures"]), ("f itself", arms[1]["figures"]))]  # fmt: skip
     (tmp_path / f"robust-alternative-{PAIR}_x_2026-01-02.json").write_text(json.dumps(_record(systems=systems)))
     return tmp_path

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from pointers import FAST, state_of
+from pointers import FAST, change, state_of
 
 from capgan_edge.cli import main
 from capgan_edge.data.images import ImageSet
@@ -20,6 +20,7 @@ from capgan_edge.training.device import start_fabric
 from capgan_edge.training.robust_attack import noise_generator
 from capgan_edge.training.victim import VictimConfig, train_victim
 from capgan_edge.training.victim_attack import attack_settings
+from capgan_edge.training.victim_watch import AdversarialWatch
 
 Output = pytest.CaptureFixture[str]
 CONFIG = VictimConfig(epochs=1, batch_size=48, num_held_out=16, units_per_stage=1, learning_rate=0.05,
@@ -98,3 +99,37 @@ def test_a_victim_of_clean_images_does_not_go_on_with_an_attack(photos: Path, ru
     arguments = ["train", "victim", "--data", str(photos), "-o", str(runs / "victim"), "--resume"]
     assert main([*arguments, "--adversarial", "n-fgsm"]) == 1
     assert "expected --adversarial of no attack, with which" in capsys.readouterr().err
+
+
+class Scripted:
+    """Stands for the watch's attack."""
+
+    def __init__(self, *percents: float) -> None:
+        self.percents = iter(percents)
+
+    def percentages(self, model: object) -> dict[str, float]:
+        return {"clean_percent": 90.0, "pgd10_percent": next(self.percents)}
+
+
+def test_a_collapse_is_said_and_a_dip_is_not(signs: ImageSet, capsys: Output) -> None:
+    watch = AdversarialWatch(signs, 8 / 255, start_fabric("fp32"), seed=0)
+    watch.watch = Scripted(40.0, 33.0, 30.0, 41.0)  # type: ignore[assignment]
+    victim, said = SimpleResNet(20, units_per_stage=1), []
+    for _ in range(4):
+        watch.percent(victim)
+        said.append(capsys.readouterr().err)
+    assert [bool(each) for each in said] == [False, False, True, False]
+    assert "note: accuracy under PGD-10 fell from 40.0 to 30.0 % of held-out images" in said[2]
+
+
+def test_an_adversarial_run_logs_pgd_10_and_an_ordinary_one_does_not(signs: ImageSet, tmp_path: Path) -> None:
+    for name, config in (("adversarial", CONFIG), ("ordinary", replace(CONFIG, attack_steps=0, is_n_fgsm=False))):
+        train_victim(config, signs, tmp_path / name, start_fabric("fp32"))
+        assert ("pgd10_percent" in state_of(tmp_path / name)["row"]) == (name == "adversarial")
+
+
+def test_hostile_settings_beside_a_size_are_one_line(photos: Path, runs: Path, capsys: Output) -> None:
+    change(runs / "victim", lambda state: state["config"].update(epsilon="x"))
+    arguments = ["train", "victim", "--data", str(photos), "-o", str(runs / "victim"), "--resume", "--epsilon", "4"]
+    assert main(arguments) == 1
+    assert "expected epsilon of the type" in capsys.readouterr().err

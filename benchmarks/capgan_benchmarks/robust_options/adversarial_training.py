@@ -9,7 +9,7 @@ Both are attacked with their own gradients, end to end. Writes
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +70,7 @@ def models(pair: Pair, victim: SimpleResNet) -> list[Model]:
 
 
 def figures(model: Model, test: ImageSet, num_autoattacked: int, *, steps: int, seed: int) -> list[dict[str, Any]]:
-    """Return clean accuracy, PGD's at every epsilon, and AutoAttack's on the first of the images, if on any."""
+    """Return clean accuracy, PGD's at every epsilon, and AutoAttack's on some of the images, if on any."""
     from capgan_benchmarks.robust_options.measuring import figures_of
     from capgan_edge.attacks import PGD, AutoAttack
 
@@ -79,7 +79,7 @@ def figures(model: Model, test: ImageSet, num_autoattacked: int, *, steps: int, 
     found = figures_of(model, test, *(PGD(epsilon=e, steps=steps, seed=seed) for e in radii), knowledge=knowledge)
     if not num_autoattacked:
         return found
-    few = replace(test, images_NHWC=test.images_NHWC[:num_autoattacked], labels_N=test.labels_N[:num_autoattacked])
+    few = test.take(num_autoattacked, seed=seed)  # drawn: the first of them are all of the first classes
     found += figures_of(model, few, *(AutoAttack(epsilon=e, seed=seed) for e in radii), knowledge=knowledge)[1:]
     return found
 
@@ -101,7 +101,7 @@ def of_victim(run: Path, victim: SimpleResNet, pair: Pair, train: ImageSet) -> d
     """Return the same of a run of adversarial training.
 
     Raises:
-        ConfigError: the run is not finished, is not adversarial, or is of other classes.
+        ConfigError: the run is not finished, is not adversarial, or is of other data.
     """
     from capgan_benchmarks.make_zoo import training_facts
     from capgan_benchmarks.robust_options.cost import victim_pflop
@@ -113,10 +113,11 @@ def of_victim(run: Path, victim: SimpleResNet, pair: Pair, train: ImageSet) -> d
 
     state = read_pointer(run / "last.json")["state"]
     config = settings_from(VictimConfig, state["config"], run)
-    if not is_finished(run) or not config.attack_steps or state["class_names"] != list(pair.labels):
+    is_same = state["class_names"] == list(pair.labels) and state["data"] == train.name
+    if not is_finished(run) or not config.attack_steps or not is_same:
         raise ConfigError(
             f"expected a finished run of `train victim --adversarial` on the data of {pair.name}, got {run} of "
-            f"{config.attack_steps} attack steps on {len(state['class_names'])} classes; train it to its end"
+            f"{config.attack_steps} attack steps on {state['data']}; train it to its end"
         )
     height_px, width_px = pair.size_px
     macs, log = cost_of(victim, height_px=height_px, width_px=width_px).macs, training_facts(run)["log"]

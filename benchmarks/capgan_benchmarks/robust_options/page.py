@@ -46,7 +46,8 @@ def _group_section(record: Record) -> str:
     batch = next(arm["config"]["batch_size"] for arm in record["arms"] if arm["config"])
     budget = (
         f"`{record['command']} {record['group']} --pair {record['pair']}`: {record['num_images']} training images an "
-        f"epoch in batches of {batch}; PGD-{record['steps']} at 8/255 on {what} with its own gradients, fp32, {_origin(record)}."
+        f"epoch in batches of {batch}; PGD-{record['steps']} at 8/255 on {what} with its own gradients, fp32, "
+        f"{_origin(record)}."
     )
     baseline = next(arm for arm in record["arms"] if arm["name"] == record["baseline"])
     first = "width" if record["is_head"] else "arm"
@@ -90,11 +91,17 @@ def _alternative_section(record: Record) -> str:
         [
             f"### {record['pair']} beside the same classifier trained adversarially",
             f"`{record['command']} {record['pair']} RUN`; each is attacked with its own gradients, fp32; "
-            f"{_origin(record)}. Seconds are those that the two runs took, not always on the same machine; operations "
-            "are counted in passes.",
+            f"{_origin(record)}. Trained on attacks of {_trained_on(first)} and {_trained_on(second)}; T's weights are "
+            "averaged, its gradient clipped and its best epoch by PGD-10 taken; the other's are those of its last "
+            "epoch. Seconds are those that the two runs took, not always on the same machine; operations are counted in "
+            "passes.",
             "\n".join(lines),
         ]
     )
+
+
+def _trained_on(system: Mapping[str, Any]) -> str:
+    return f"{255 * system['config']['epsilon']:g}/255"
 
 
 def _origin(record: Record) -> str:
