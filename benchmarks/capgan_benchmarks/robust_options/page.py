@@ -93,8 +93,8 @@ def _alternative_section(record: Record) -> str:
             f"`{record['command']} {record['pair']} RUN`; each is attacked with its own gradients, fp32; "
             f"{_origin(record)}. Trained on attacks of {_trained_on(first)} and {_trained_on(second)}; T's weights are "
             "averaged, its gradient clipped and its best epoch by PGD-10 taken; the other's are those of its last "
-            "epoch. Seconds are those that the two runs took, not always on the same machine; operations are counted in "
-            "passes.",
+            "epoch. Seconds are those that the two runs took, not always on the same machine; operations are counted "
+            "in passes.",
             "\n".join(lines),
         ]
     )
