@@ -35,6 +35,9 @@ class ScriptedWatch:
         attacked, pgd10 = next(self.rows)
         return {"attacked_percent": attacked, "clean_percent": 50.0, "pgd10_percent": pgd10}
 
+    def some(self, num_images: int) -> torch.Tensor:
+        return self.x_NCHW[:num_images]
+
     def attacked(self, model: object, num_images: int) -> Tensor:
         return self.x_NCHW[:num_images]
 
