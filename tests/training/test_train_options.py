@@ -105,7 +105,8 @@ def test_a_victim_for_images_too_small_for_a_purifier_is_said_aloud(tmp_path: Pa
     [(["purifier", "--preset", "huge"], "got 'huge'; name one with --preset"),
      (["purifier", "--schedule", "linear"], "got 'linear'; name one of these"),
      (["recipe", "signs-huge"],
-      "a recipe among signs-nano, signs-demo, cifar10-nano, gtsrb-nano, cifar10-robust-nano, got 'signs-huge'")],
+      "a recipe among signs-nano, signs-demo, cifar10-nano, gtsrb-nano, cifar10-robust-nano, "
+      "gtsrb-robust-nano, got 'signs-huge'")],
     ids=["preset", "schedule", "recipe"],
 )  # fmt: skip
 def test_an_unknown_name_is_refused_with_what_to_do(arguments: list[str], message: str, capsys: Output) -> None:
