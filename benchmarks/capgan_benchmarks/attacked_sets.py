@@ -86,6 +86,17 @@ def attacked_set(
                        frames_NHWC=frames_NHWC, labels_N=images.labels_N)  # fmt: skip
 
 
+def right_frames(model: Callable[[Tensor], Tensor], attacked: AttackedSet) -> NDArray[np.bool_]:
+    """Return which of the 8-bit frames a model labels rightly, [N]."""
+    import torch
+
+    x_NCHW = torch.from_numpy(attacked.frames_NHWC).permute(0, 3, 1, 2).float().div(255)
+    with torch.no_grad():
+        labels_N: NDArray[np.int64] = torch.cat([model(x_BCHW).argmax(1) for x_BCHW in batched(x_NCHW)]).numpy()
+    is_right_N: NDArray[np.bool_] = labels_N == attacked.labels_N
+    return is_right_N
+
+
 def batched(tensor_N: Tensor) -> Iterator[Tensor]:
     """Yield the tensor in batches along its first axis."""
     for start in range(0, len(tensor_N), BATCH):

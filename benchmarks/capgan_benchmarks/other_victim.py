@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from capgan_benchmarks.attacked_sets import AttackedSet, Chain, attacked_set, batched, clean_set
+from capgan_benchmarks.attacked_sets import AttackedSet, Chain, attacked_set, clean_set, right_frames
 from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision, timestamp
 from capgan_benchmarks.script import run_script
 from capgan_benchmarks.statistics import wilson_interval_percent
@@ -86,14 +86,10 @@ def before_both(pair: Pair, other: Model, test: ImageSet, *, steps: int, seed: i
 
 
 def _figures(attacked: AttackedSet, systems: Mapping[str, Model]) -> list[dict[str, Any]]:
-    import torch
-
     found = []
-    x_NCHW = torch.from_numpy(attacked.frames_NHWC).permute(0, 3, 1, 2).float().div(255)
     for system, model in systems.items():
-        with torch.no_grad():
-            labels_N = torch.cat([model(x_BCHW).argmax(1) for x_BCHW in batched(x_NCHW)]).numpy()
-        num_right, n = int(np.sum(labels_N == attacked.labels_N)), len(labels_N)
+        is_right_N = right_frames(model, attacked)
+        num_right, n = int(np.count_nonzero(is_right_N)), len(is_right_N)
         low, high = wilson_interval_percent(num_right, n)
         found.append({"frames": attacked.title, "system": system, "value": round(100 * num_right / n, 3),
                       "unit": "% accuracy", "n": n, "interval_95": [round(low, 3), round(high, 3)],

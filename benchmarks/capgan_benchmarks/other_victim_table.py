@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from capgan_benchmarks.other_victim import THEME
 from capgan_benchmarks.packaged_weights import weights_note
-from capgan_benchmarks.records import ROOT
+from capgan_benchmarks.records import ROOT, newest_of_pairs
 
 RESULTS = ROOT / "benchmarks" / "results"
 
 
 def newest_records() -> list[dict[str, Any]]:
     """Return the newest record of each pair."""
-    newest: dict[str, dict[str, Any]] = {}
-    for path in sorted(RESULTS.glob(f"{THEME}-*.json")):
-        record = json.loads(path.read_text())
-        if record["pair"] not in newest or newest[record["pair"]]["date"] < record["date"]:
-            newest[record["pair"]] = record
-    return [newest[name] for name in sorted(newest)]
+    return newest_of_pairs(RESULTS, THEME)
 
 
 def other_victim_section() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -18,6 +19,16 @@ def record_name(theme: str, record: dict[str, Any]) -> str:
     environment = record["environment"]
     hardware = re.sub(r"[^a-z0-9]+", "-", f"{environment['cpu']} {environment['num_cpus']}".lower()).strip("-")
     return f"{theme}_{hardware}_{record['date'][:10]}.json"
+
+
+def newest_of_pairs(results: Path, theme: str) -> list[dict[str, Any]]:
+    """Return the newest record of a theme in a folder of each pair that has one, by the pairs' names."""
+    newest: dict[str, dict[str, Any]] = {}
+    for path in sorted(results.glob(f"{theme}-*.json")):
+        record = json.loads(path.read_text())
+        if record["pair"] not in newest or newest[record["pair"]]["date"] < record["date"]:
+            newest[record["pair"]] = record
+    return [newest[pair] for pair in sorted(newest)]
 
 
 def record_head(kind: str, *, command: str, environment: Mapping[str, Any]) -> dict[str, Any]:

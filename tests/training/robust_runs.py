@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -14,10 +17,13 @@ from capgan_edge.data.images import ImageSet
 from capgan_edge.models.purifier import PurifierConfig
 from capgan_edge.models.robust_purifier import RobustPurifierConfig
 from capgan_edge.models.victim import SimpleResNet
+from capgan_edge.training.checkpoint import load_checkpoint
+from capgan_edge.training.device import start_fabric
 from capgan_edge.training.robust import RobustRun
 from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.runs import victim_state
 
+Interrupt = Callable[[Fabric, int], None]
 STEPS = 3
 CONFIG = RobustConfig(head_epochs=2, head_small_crop_epochs=1, draw_epochs=1, painter_epochs=1, whole_epochs=2,
                       batch_size=16, num_held_out=16, num_watched=8, ema_decay=0.5)  # fmt: skip
@@ -56,3 +62,32 @@ def make_run(
     victim = victim or make_victim()
     config = replace(CONFIG, **settings)
     return RobustRun(config, shape, victim, victim_state(victim), signs, path, fabric, source="signs")
+
+
+def check_resumed(straight: Path, stopped: Path, make: Callable[[Path, Fabric], RobustRun], interrupt: Interrupt, *,
+                  at: Sequence[int]) -> tuple[RobustRun, list[set[str]]]:  # fmt: skip
+    """Train in one go, and again stopped behind each of some epochs: the last checkpoints hold the same tensors.
+
+    Returns the run in one go, and what each checkpoint that was gone on from held, by the tensors' first names.
+    """
+    whole = make(straight, start_fabric("fp32"))
+    whole.run()
+    done, held = 0, []
+    for epochs in at:
+        shaken = start_fabric("fp32")
+        run = make(stopped, shaken)
+        if done:
+            run.resume()
+        interrupt(shaken, (epochs - done) * STEPS + 1)
+        with pytest.raises(KeyboardInterrupt):
+            run.run()
+        found = load_checkpoint(stopped, "purifier")
+        assert found.epoch == epochs
+        held.append({name.split(".")[0] for name in found.tensors})
+        done = epochs
+    run = make(stopped, start_fabric("fp32"))
+    run.resume()
+    run.run()
+    tensors = [json.loads((path / "last.json").read_text())["tensors"] for path in (straight, stopped)]
+    assert tensors[0] == tensors[1]  # names their SHA-256
+    return whole, held

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
-from robust_runs import CONFIG, SHAPE, STEPS, ScriptedWatch, make_run
+from robust_runs import CONFIG, SHAPE
 from torch import Tensor, nn
 
-from capgan_edge.data.images import ImageSet
-from capgan_edge.errors import CheckpointError, ConfigError
 from capgan_edge.models.discriminator import Judged
 from capgan_edge.models.presets import purifier_from
 from capgan_edge.models.robust_purifier import RobustPurifier
 from capgan_edge.models.victim import SimpleResNet
-from capgan_edge.training.checkpoint import load_checkpoint
 from capgan_edge.training.device import Precision, start_fabric
 from capgan_edge.training.losses import LossWeights, domain_loss, semantic_loss
 from capgan_edge.training.robust_attack import craft
-from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.robust_cycle import CapGanTerms, cap_gan_terms
 from capgan_edge.training.robust_labels import soft_labels
 from capgan_edge.training.robust_stages import Stage, StageName
@@ -38,7 +32,6 @@ BOTH = {"gan_weight": 0.3, "cycle_weight": 0.7}
 NETWORKS: list[tuple[dict[str, float], set[str]]] = [
     (BOTH, {"t_ca", "d_c", "d_a"}), ({"gan_weight": 0.3}, {"d_c"}), ({"cycle_weight": 0.7}, {"t_ca"}), ({}, set()),
 ]  # fmt: skip
-WHOLE_ALONE = {"head_epochs": 0, "head_small_crop_epochs": 0, "draw_epochs": 0, "painter_epochs": 0, "init": "identity"}
 
 
 def entered(victim: nn.Module, fabric: Fabric, name: StageName = "whole", **settings: Any) -> RobustSteps:
@@ -275,65 +268,3 @@ def test_gradients_of_all_networks_are_averaged_over_the_processes(tiny_victim: 
     for name, parameters in parameters_of(alone).items():
         for half, p in zip(parameters_of(halves)[name], parameters, strict=True):
             assert p.grad is None or torch.equal(cast(Tensor, half.grad) * 2, p.grad), name
-
-
-def test_with_both_it_is_resumed_bit_for_bit_before_and_within_the_last_stage(
-    tmp_path: Path, signs: ImageSet, fabric: Fabric, interrupt: Interrupt
-) -> None:
-    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    settings = {"head_epochs": 1, "head_small_crop_epochs": 0, "draw_epochs": 0, "painter_epochs": 0, "ndf": 2,
-                "whole_epochs": 2, "awp_gamma": 0.01, "awp_warmup_epochs": 1, **BOTH}  # fmt: skip
-    run = make_run(straight, fabric, signs, **settings)
-    run.run()
-    rates = {
-        name: optimizer.param_groups[0]["lr"] / peak for name, (optimizer, peak, _) in run.steps.optimizers.items()
-    }
-    assert rates == {name: pytest.approx(rates["optimizer"]) for name in ("optimizer", "t_ca_optimizer", "d_optimizer")}
-    held = {"t_ac", "raw", "optimizer", "victim"}
-    for done, epochs in ((0, 1), (1, 2), (2, None)):
-        shaken = start_fabric("fp32")
-        run = make_run(stopped, shaken, signs, **settings)
-        if done:
-            run.resume()
-        if epochs is None:
-            run.run()
-            break
-        interrupt(shaken, (epochs - done) * STEPS + 1)
-        with pytest.raises(KeyboardInterrupt):
-            run.run()
-        found = load_checkpoint(stopped, "purifier")
-        added = set() if epochs == 1 else {"t_ca", "d_c", "d_a", "t_ca_optimizer", "d_optimizer"}
-        assert (found.epoch, {name.split(".")[0] for name in found.tensors}) == (epochs, held | added)
-    pointers = [json.loads((path / "last.json").read_text()) for path in (straight, stopped)]
-    assert pointers[0]["tensors"] == pointers[1]["tensors"]  # names their SHA-256
-    assert all(pointers[1]["state"]["row"][name] > 0 for name in ("gan", "cycle", "d"))
-
-
-def test_a_collapse_takes_all_networks_back(
-    tmp_path: Path, signs: ImageSet, fabric: Fabric, interrupt: Interrupt
-) -> None:
-    run = make_run(tmp_path, fabric, signs, whole_epochs=3, ndf=2, **WHOLE_ALONE, **BOTH)
-    run.watch = ScriptedWatch([(20.0, 20.0), (60.0, 3.0)])  # type: ignore[assignment]
-    interrupt(fabric, 2 * STEPS)  # right after the epoch that collapses
-    with pytest.raises(KeyboardInterrupt):
-        run.run()
-    best, last = (load_checkpoint(tmp_path / name, "purifier") for name in ("best.json", "last.json"))
-    assert (best.epoch, last.epoch, last.state["row"]["is_rolled_back"]) == (1, 2, 1.0)
-    assert all(torch.equal(tensor, last.tensors[name]) for name, tensor in best.tensors.items())
-
-
-def test_a_checkpoint_without_the_networks_is_refused(tmp_path: Path, signs: ImageSet, fabric: Fabric) -> None:
-    settings = WHOLE_ALONE | {"whole_epochs": 2}
-    run = make_run(tmp_path, fabric, signs, **settings)
-    run.config = replace(run.config, whole_epochs=1)
-    run.run()
-    with pytest.raises(CheckpointError, match="expected the weights of this Purifier"):
-        make_run(tmp_path, fabric, signs, **settings, **BOTH).resume()
-
-
-@pytest.mark.parametrize("name", BOTH)
-def test_they_are_refused_where_no_stage_has_them(name: str) -> None:
-    with pytest.raises(
-        ConfigError, match=rf"expected whole_epochs of 1 or more with {name} 0\.5, got 0: .*leave it out"
-    ):
-        RobustConfig(whole_epochs=0, **{name: 0.5})  # type: ignore[arg-type]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 from lightning_fabric import Fabric
-from pointers import change
-from robust_runs import CONFIG, STEPS, make_run, make_victim
+from pointers import change, state_of
+from robust_runs import CONFIG, Interrupt, check_resumed, make_run, make_victim
 
 from capgan_edge.cli import main
 from capgan_edge.data.images import ImageSet
@@ -21,12 +21,10 @@ from capgan_edge.errors import CheckpointError, ConfigError
 from capgan_edge.models.purifier import PurifierConfig
 from capgan_edge.models.robust_purifier import RobustPurifierConfig
 from capgan_edge.models.weights import weights_sha256
-from capgan_edge.training.checkpoint import load_checkpoint
 from capgan_edge.training.device import start_fabric
 from capgan_edge.training.robust_teacher import load_teacher
 from capgan_edge.training.runs import load_purifier_run, victim_state
 
-Interrupt = Callable[[Fabric, int], None]
 Output = pytest.CaptureFixture[str]
 WIDER = RobustPurifierConfig(ngf=3, middle_channels=6, feature_channels=9, num_blocks=1, num_classes=20)
 SHORT = {"head_epochs": 1, "head_small_crop_epochs": 0, "draw_epochs": 0, "painter_epochs": 0, "whole_epochs": 1}
@@ -64,30 +62,20 @@ def test_with_a_teacher_and_awp_it_is_resumed_bit_for_bit_in_both_stages(
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     settings = SHORT | {"head_epochs": 2, "whole_epochs": 2, "teacher": str(teacher_path), "teacher_weight": 2.0,
                         "awp_gamma": 0.01, "awp_warmup_epochs": 1}  # fmt: skip
-    make_run(straight, fabric, signs, **settings).run()
-    for done, epochs in ((0, 1), (1, 3), (3, None)):
-        shaken = start_fabric("fp32")
-        run = make_run(stopped, shaken, signs, **settings)
-        if done:
-            run.resume()
-        if epochs is None:
-            run.run()
-            break
-        interrupt(shaken, (epochs - done) * STEPS + 1)
-        with pytest.raises(KeyboardInterrupt):
-            run.run()
-        assert load_checkpoint(stopped, "purifier").epoch == epochs
-    pointers = [json.loads((path / "last.json").read_text()) for path in (straight, stopped)]
-    assert pointers[0]["tensors"] == pointers[1]["tensors"]  # names their SHA-256
+    check_resumed(
+        straight, stopped, lambda path, fabric: make_run(path, fabric, signs, **settings), interrupt, at=(1, 3)
+    )
+    state = state_of(stopped)
     teacher = load_teacher(replace(CONFIG, teacher=str(teacher_path)), victim_state(make_victim()), signs)
     assert teacher is not None
-    assert pointers[1]["state"]["teacher"] == {"sha256": weights_sha256(teacher)}
-    assert pointers[1]["state"]["row"]["distilled"] > 0
+    assert state["teacher"] == {"sha256": weights_sha256(teacher)}
+    assert state["row"]["distilled"] > 0
 
     plain = make_run(tmp_path / "plain", start_fabric("fp32"), signs, **settings | {"teacher": "", "awp_gamma": 0.0})
     plain.run()
     state = json.loads((tmp_path / "plain" / "last.json").read_text())
-    assert state["tensors"] != pointers[0]["tensors"], "the options have a part in what is trained"
+    taught = json.loads((straight / "last.json").read_text())
+    assert state["tensors"] != taught["tensors"], "the options have a part in what is trained"
     assert "teacher" not in state["state"]
 
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pointers import FAST, change, state_of
+from torch import Tensor
+from victim_by_hand import check_step
 
 from capgan_edge.cli import main
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.victim import SimpleResNet
-from capgan_edge.training.batches import Batches, split_validation
 from capgan_edge.training.device import start_fabric
 from capgan_edge.training.robust_attack import noise_generator
 from capgan_edge.training.victim import VictimConfig, train_victim
@@ -28,27 +29,17 @@ CONFIG = VictimConfig(epochs=1, batch_size=48, num_held_out=16, units_per_stage=
 
 
 def test_n_fgsm_starts_from_twice_the_noise_and_leaves_the_ball(signs: ImageSet, tmp_path: Path) -> None:
-    """One step by hand, after de Jorge et al. 2022: x + uniform(-2e, 2e), then e along the gradient's sign, clipped."""
-    trained = train_victim(CONFIG, signs, tmp_path, start_fabric("fp32"))
-    torch.manual_seed(CONFIG.seed)
-    fitted, _ = split_validation(signs, CONFIG.num_held_out, seed=CONFIG.seed)
-    victim = SimpleResNet(20, units_per_stage=1)
-    victim.mean_C.copy_(trained.mean_C)
-    victim.std_C.copy_(trained.std_C)
-    ((x_BCHW, y_B),) = Batches(fitted, 48, seed=CONFIG.seed).epoch(0)
-    victim.eval()
-    noise = 2 * torch.rand(x_BCHW.shape, generator=noise_generator(CONFIG.seed, 0, 0)) - 1
-    leaf = (x_BCHW + 16 / 255 * noise).requires_grad_()
-    (gradient,) = torch.autograd.grad(F.cross_entropy(victim(leaf), y_B), leaf)
-    a_BCHW = (leaf.detach() + 8 / 255 * gradient.sign()).clamp(0, 1)
-    assert (a_BCHW - x_BCHW).abs().max() > 20 / 255
-    victim.train()
-    optimizer = torch.optim.SGD(victim.parameters(), CONFIG.learning_rate, momentum=0.9, nesterov=True,
-                                weight_decay=CONFIG.weight_decay)  # fmt: skip
-    F.cross_entropy(victim(a_BCHW), y_B).backward()
-    optimizer.step()
-    for name, tensor in victim.state_dict().items():
-        torch.testing.assert_close(trained.state_dict()[name], tensor, rtol=1e-2, atol=1e-3, msg=name)
+    """After de Jorge et al. 2022: x + uniform(-2e, 2e), then e along the gradient's sign, clipped."""
+
+    def attack(victim: SimpleResNet, x_BCHW: Tensor, y_B: Tensor) -> Tensor:
+        noise = 2 * torch.rand(x_BCHW.shape, generator=noise_generator(CONFIG.seed, 0, 0)) - 1
+        leaf = (x_BCHW + 16 / 255 * noise).requires_grad_()
+        (gradient,) = torch.autograd.grad(F.cross_entropy(victim(leaf), y_B), leaf)
+        a_BCHW = (leaf.detach() + 8 / 255 * gradient.sign()).clamp(0, 1)
+        assert (a_BCHW - x_BCHW).abs().max() > 20 / 255
+        return a_BCHW
+
+    check_step(CONFIG, signs, train_victim(CONFIG, signs, tmp_path, start_fabric("fp32")), attack)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capgan_benchmarks.records import ROOT, record_head, record_name
+from capgan_benchmarks.robust_options.packaged import robust_card
 from capgan_benchmarks.script import run_script
 from capgan_edge.errors import ConfigError
 from capgan_edge.files import write_json
@@ -44,15 +45,14 @@ def main(
     from capgan_edge import data, zoo
     from capgan_edge.training.runs import load_victim_run
 
-    if zoo.card(name).get("mode") != "robust":
-        raise ConfigError(f"expected a packaged pair of the mode robust, got {name}; name cifar10-robust-nano")
+    robust_card(name)
     pair, victim = zoo.load(name), load_victim_run(run)
     train, test = data.load(pair.data, "train"), data.load(pair.data, "test")
     systems = [of_pair(pair, train), of_victim(run, victim, pair, train)]
     attacked = test.take(num_images, seed=seed)
     for system, model in zip(systems, models(pair, victim), strict=True):
         system["figures"] = figures(model, attacked, num_autoattacked, steps=steps, seed=seed)
-    record = record_head(KIND, command=f"python -m {__spec__.name if __spec__ else KIND}",
+    record = record_head(KIND, command="python -m capgan_benchmarks.robust_options.adversarial_training",
                          environment=asdict(read_environment(None)))  # fmt: skip
     record |= {"pair": name, "weights_sha256": pair.card["weights_sha256"], "data": test.name, "n": len(attacked),
                "num_autoattacked": num_autoattacked, "steps": steps, "seed": seed, "systems": systems}  # fmt: skip

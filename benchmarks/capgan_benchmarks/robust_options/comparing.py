@@ -12,8 +12,8 @@ from capgan_benchmarks.records import record_head, revision
 from capgan_benchmarks.robust_options.arms import Arm, Group, arms_of, group_of
 from capgan_benchmarks.robust_options.cost import macs_of, robust_pflop
 from capgan_benchmarks.robust_options.measuring import figures_of
+from capgan_benchmarks.robust_options.packaged import robust_card
 from capgan_benchmarks.robust_options.training import Trained, config_of, train_arm
-from capgan_edge.errors import ConfigError
 from capgan_edge.files import make_folder, write_json
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def compared(
 
     group = group_of(group_name)
     arms = arms_of(group, only)
-    if zoo.card(pair_name).get("mode") != "robust":
-        raise ConfigError(f"expected a packaged pair of the mode robust, got {pair_name}; name cifar10-robust-nano")
+    robust_card(pair_name)
     pair = zoo.load(pair_name)
     train, test = data.load(pair.data, "train"), data.load(pair.data, "test")
     test = test.take(budget.num_test_images, seed=budget.seed)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capgan_benchmarks.attacked_sets import AttackedSet, attacked_set, batched, clean_set
+from capgan_benchmarks.attacked_sets import AttackedSet, attacked_set, clean_set, right_frames
 from capgan_benchmarks.right import packed
 from capgan_benchmarks.statistics import wilson_interval_percent
 
@@ -31,12 +31,7 @@ def figures_of(model: Model, test: ImageSet, *attacks: Attack, knowledge: str) -
 
 
 def _figure(model: Model, attacked: AttackedSet) -> dict[str, Any]:
-    import torch
-
-    x_NCHW = torch.from_numpy(attacked.frames_NHWC).permute(0, 3, 1, 2).float().div(255)
-    with torch.no_grad():
-        labels_N = torch.cat([model(x_BCHW).argmax(1) for x_BCHW in batched(x_NCHW)]).numpy()
-    is_right_N = labels_N == attacked.labels_N
+    is_right_N = right_frames(model, attacked)
     n, num_right = len(is_right_N), int(np.count_nonzero(is_right_N))
     low, high = wilson_interval_percent(num_right, n)
     return {"frames": attacked.name, "settings": attacked.settings, "n": n, "percent": round(100 * num_right / n, 3),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from capgan_benchmarks.newest_robustness import line
 from capgan_benchmarks.packaged_weights import weights_note
-from capgan_benchmarks.records import ROOT
+from capgan_benchmarks.records import ROOT, newest_of_pairs
 from capgan_benchmarks.right import right_of
 from capgan_benchmarks.robust_options.adversarial_training import KIND as ALTERNATIVE
 from capgan_benchmarks.robust_options.arms import GROUPS
@@ -26,12 +25,7 @@ _READ_INTERVALS = (
 
 def newest(theme: str) -> list[dict[str, Any]]:
     """Return the newest record of a theme by pair."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(RESULTS.glob(f"{theme}-*.json")):
-        record = json.loads(path.read_text())
-        if record["pair"] not in found or found[record["pair"]]["date"] < record["date"]:
-            found[record["pair"]] = record
-    return [found[pair] for pair in sorted(found)]
+    return newest_of_pairs(RESULTS, theme)
 
 
 def measured_sections() -> str:

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from capgan_benchmarks.records import ROOT, record_head, record_name
+from capgan_benchmarks.robust_options.packaged import robust_card
 from capgan_benchmarks.script import run_script
-from capgan_edge.errors import ConfigError
 from capgan_edge.files import write_json
 
 KIND = "robust-training"
@@ -24,11 +24,9 @@ KIND = "robust-training"
 def main(name: Annotated[str, typer.Argument(help="A packaged pair of the mode robust.")]) -> None:
     """Count, and write the record."""
     from capgan_benchmarks.demo.environment import read_environment
-    from capgan_edge import data, zoo
+    from capgan_edge import data
 
-    card = zoo.card(name)
-    if card.get("mode") != "robust":
-        raise ConfigError(f"expected a packaged pair of the mode robust, got {name}; name cifar10-robust-nano")
+    card = robust_card(name)
     train = data.load(card["data"], "train")
     record = record_head(KIND, command="python -m capgan_benchmarks.robust_options.spent",
                          environment=asdict(read_environment(None)))  # fmt: skip
