@@ -8,7 +8,7 @@ Shapes: B batch, C channel, H height, W width, K classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -20,6 +20,7 @@ from capgan_edge.models.blocks import ConvNormAct, NormName, PaddingName, Residu
 from capgan_edge.models.purifier import OutputName, Purifier, PurifierConfig, Translated
 
 MAX_CHANNELS, MAX_BLOCKS, MAX_CLASSES = 4096, 64, 1_000_000
+MAX_MAP_PX = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +40,9 @@ class RobustPurifierConfig(PurifierConfig):
     num_blocks: int = 2
     """Residual blocks at a quarter of the resolution."""
     num_classes: int = 10
+    class_map_px: int = 0
+    """Side of a learned map of each class, of the painter's widest features, which is laid under what it draws of the
+    class; 0 is a single vector a class, which many classes are hardly drawn from."""
     reach: float = 2.0
     """Largest residual, in [0, 2]: 1 turns any pixel into any other, 2 does so with a gradient left."""
     end_kernel_px: int = 3
@@ -59,11 +63,20 @@ class RobustPurifierConfig(PurifierConfig):
             raise ConfigError(
                 f"expected at least two classes and reach in (0, 2], got {self.num_classes} and {self.reach}"
             )
+        if not 0 <= self.class_map_px <= MAX_MAP_PX:
+            raise ConfigError(f"expected class_map_px in [0, {MAX_MAP_PX}], got {self.class_map_px}")
         if self.norm == "adalin" or self.output != "residual" or self.has_skips or self.attention != "gap":
             raise ConfigError(
                 "expected a robust purifier with a residual output, average pooling, without skips and without AdaLIN, "
                 f"got output {self.output}, attention {self.attention}, has_skips {self.has_skips}, norm {self.norm}"
             )
+
+
+def with_class_maps(shape: PurifierConfig, like: PurifierConfig) -> PurifierConfig:
+    """Return a shape with the class maps of another one, where it has a class head and none yet; else as it is."""
+    if not isinstance(shape, RobustPurifierConfig) or not isinstance(like, RobustPurifierConfig) or shape.class_map_px:
+        return shape
+    return replace(shape, class_map_px=like.class_map_px)
 
 
 class Decided(NamedTuple):
@@ -142,6 +155,7 @@ class Painter(nn.Module):
         wide, narrow = 4 * c.ngf, 2 * c.ngf
         self.squeeze = ConvNormAct(c.feature_channels, wide, 1, norm=c.norm, padding=c.padding)
         self.wide_palette = nn.Linear(c.num_classes, wide)
+        self.class_maps = ClassMaps(c.num_classes, wide, c.class_map_px) if c.class_map_px else None
         self.up1 = ConvNormAct(wide, narrow, 3, upsampling=2, norm=c.norm, padding=c.padding)
         self.narrow_palette = nn.Linear(c.num_classes, narrow)
         self.up2 = ConvNormAct(narrow, c.ngf, 3, upsampling=2, norm=c.norm, padding=c.padding)
@@ -151,6 +165,25 @@ class Painter(nn.Module):
 
     def forward(self, features_BCHW: Tensor, shares_BK: Tensor) -> Tensor:
         h_BCHW = self.squeeze(features_BCHW) + self.wide_palette(shares_BK)[:, :, None, None]
+        if self.class_maps is not None:
+            h_BCHW = h_BCHW + self.class_maps(shares_BK, (h_BCHW.shape[2], h_BCHW.shape[3]))
         h_BCHW = self.up1(h_BCHW) + self.narrow_palette(shares_BK)[:, :, None, None]
         drawn_BCHW: Tensor = self.end(self.up2(h_BCHW))
         return drawn_BCHW
+
+
+class ClassMaps(nn.Module):
+    """A learned map of each class, mixed by the classes' shares; starts at zero, so that it changes nothing."""
+
+    def __init__(self, num_classes: int, channels: int, size_px: int) -> None:
+        super().__init__()
+        self.channels, self.size_px = channels, size_px
+        self.mixed = nn.Linear(num_classes, channels * size_px**2, bias=False)
+        nn.init.zeros_(self.mixed.weight)
+
+    def forward(self, shares_BK: Tensor, size_px: tuple[int, int]) -> Tensor:
+        """Return [B, channels, *size_px]: images of another size than those that were trained on stretch the maps."""
+        maps_BCHW = self.mixed(shares_BK).unflatten(1, (self.channels, self.size_px, self.size_px))
+        if size_px == (self.size_px, self.size_px):
+            return maps_BCHW
+        return F.interpolate(maps_BCHW, size=size_px, mode="bilinear", align_corners=False)

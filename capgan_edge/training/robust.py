@@ -82,8 +82,8 @@ class RobustRun:
                                rank=fabric.global_rank, world_size=fabric.world_size)  # fmt: skip
         fast = place(fabric, folded(self.victim) if isinstance(self.victim, SimpleResNet) else self.victim)
         self.t_ac = place(fabric, purifier_from(purifier))
-        if initial is not None:
-            self.t_ac.load_state_dict(initial.state_dict())
+        if initial is not None:  # new class maps stay zero
+            self.t_ac.load_state_dict(self.t_ac.state_dict() | initial.state_dict())
         self.average = WeightAverage(self.t_ac, config.ema_decay)
         self.steps = RobustSteps(self.t_ac, fast, config, fabric, None if teacher is None else place(fabric, teacher))
         self.watch = RobustWatch(held_out.take(config.num_watched, seed=config.seed), config.epsilon, fabric,
@@ -232,4 +232,9 @@ def check_shape(config: RobustConfig, shape: PurifierConfig, num_classes: int) -
         raise ConfigError(
             "expected a purifier with a class head for init head, got a CAP-GAN purifier; use the preset robust-nano, "
             "or start from identity or from a run"
+        )
+    elif config.epochs_with_class_head:
+        raise ConfigError(
+            "expected head_epochs, draw_epochs and painter_epochs of 0 with a CAP-GAN purifier, which has no class head "
+            f"and so only the last stage, got {config.head_epochs}, {config.draw_epochs} and {config.painter_epochs}"
         )

@@ -21,8 +21,9 @@ class RobustConfig:
     """The loop's settings: four stages, each a schedule of its own; a stage of 0 epochs is left out."""
 
     init: InitName = "head"
-    """`head` trains a class head first, then paints from it; `identity` starts the last stage from the identity, `run`
-    from the weights of another purifier's run (CAP-GAN's, or a plain one without cycle and GAN)."""
+    """`head` trains a class head first, then paints from it; `identity` starts the last stage from the identity; `run`
+    starts from the weights of another purifier's run: of this mode in any stage, so that it may be trained further; of
+    CAP-GAN's, or of a plain one without cycle and GAN, in the last."""
     head_epochs: int = 36
     """Encoder and class head alone, adversarially: the cheapest place to become robust."""
     head_small_crop_epochs: int = 28
@@ -131,7 +132,12 @@ class RobustConfig:
     @property
     def epochs(self) -> int:
         """Epochs of all stages."""
-        return self.head_epochs + self.draw_epochs + self.painter_epochs + self.whole_epochs
+        return self.epochs_with_class_head + self.whole_epochs
+
+    @property
+    def epochs_with_class_head(self) -> int:
+        """Epochs of the stages that only a purifier with a class head has."""
+        return self.head_epochs + self.draw_epochs + self.painter_epochs
 
 
 def attack_steps(name: str) -> int:
@@ -154,9 +160,9 @@ def _check_stages(c: RobustConfig) -> None:
         )
     if c.init not in get_args(InitName):
         raise ConfigError(f"expected init among {', '.join(get_args(InitName))}, got {c.init!r}; name one of these")
-    if c.init != "head" and any(stages[:-1]):
+    if c.init == "identity" and any(stages[:-1]):
         raise ConfigError(
-            f"expected head_epochs, draw_epochs and painter_epochs of 0 with init {c.init!r}, which has only the last "
+            "expected head_epochs, draw_epochs and painter_epochs of 0 with init 'identity', which has only the last "
             f"stage, got {stages[:-1]}"
         )
 
