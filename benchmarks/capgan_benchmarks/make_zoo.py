@@ -86,7 +86,7 @@ def packaged(name: str, run_path: Path, recipe: dict[str, Any]) -> tuple[dict[st
     """
     from capgan_edge.models.cost import cost_of
     from capgan_edge.training.robust_start import is_robust_run
-    from capgan_edge.training.runs import load_purifier_run, load_victim_run
+    from capgan_edge.training.runs import has_started, load_purifier_run, load_victim_run
 
     path = run_path / "purifier"
     purifier, _, checkpoint = load_purifier_run(path / "best.json" if is_robust_run(path) else path)
@@ -107,7 +107,11 @@ def packaged(name: str, run_path: Path, recipe: dict[str, Any]) -> tuple[dict[st
         "victim": state["victim"],
         "costs": costs,
         "recipe": recipe,
-        "training": {"victim": training_facts(run_path / "victim"), "purifier": training_facts(run_path / "purifier")},
+        "training": {
+            kind: training_facts(run_path / kind)
+            for kind in ("victim", "first", "purifier")
+            if has_started(run_path / kind)
+        },
         "command": f"python -m capgan_benchmarks.make_zoo {name}",
     }
     return tensors, card

@@ -94,7 +94,7 @@ def start_recipe(name: str, out: Path, *, is_resumed: bool) -> Summary:
     from capgan_edge.training.recipes import train_recipe
 
     train_recipe(name, out, is_resumed=is_resumed)
-    runs = {kind: run_summary(out / kind) for kind in ("victim", "purifier")}
+    runs = {kind: run_summary(out / kind) for kind in ("victim", "first", "purifier") if has_started(out / kind)}
     return {"recipe": name, "run": str(out)} | runs
 
 

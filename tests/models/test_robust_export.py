@@ -7,8 +7,9 @@ import onnx
 import pytest
 import torch
 
-from capgan_edge.models.presets import preset, purifier_from
+from capgan_edge.models.presets import purifier_from
 from capgan_edge.models.purifier import Purifier
+from capgan_edge.models.robust_purifier import RobustPurifierConfig
 from capgan_edge.models.victim import SimpleResNet
 from capgan_edge.models.victims import Victim, victim_from_module
 from capgan_edge.runtime.ort import OrtRunner
@@ -19,11 +20,14 @@ from capgan_export.onnx_graph import graph_from_pair
 SIZE_PX = (32, 32)
 
 
-@pytest.fixture(scope="module")
-def purifier() -> Purifier:
+SHAPES = (RobustPurifierConfig(), RobustPurifierConfig(class_map_px=8), RobustPurifierConfig(class_map_px=5))
+
+
+@pytest.fixture(scope="module", params=SHAPES, ids=["no maps", "maps", "stretched maps"])
+def purifier(request: pytest.FixtureRequest) -> Purifier:
     """With weights and statistics as if it had been trained: none at its initial value."""
     torch.manual_seed(0)
-    purifier = purifier_from(preset("robust-nano")).eval().requires_grad_(False)
+    purifier = purifier_from(request.param).eval().requires_grad_(False)
     for name, tensor in purifier.state_dict().items():
         if name.endswith("running_var"):
             tensor.copy_(0.5 + torch.rand_like(tensor))
@@ -71,4 +75,5 @@ def test_no_batch_norm_of_the_purifier_is_left_and_nodes_have_the_names_of_their
 
 def test_its_bundle_says_what_it_is(purifier: Purifier) -> None:
     identity = purifier_identity(purifier, "cifar10-robust-nano", SIZE_PX)
-    assert (identity.preset, identity.config["kind"]) == ("robust-nano", "robust")
+    named = {0: "robust-nano", 8: "robust-nano-maps"}.get(identity.config["class_map_px"], "custom")
+    assert (identity.preset, identity.config["kind"]) == (named, "robust")

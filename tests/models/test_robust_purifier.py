@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from capgan_edge.errors import ConfigError
 from capgan_edge.models.cost import Cost, cost_of
 from capgan_edge.models.presets import config_kind, preset, purifier_from
 from capgan_edge.models.purifier import Purifier, PurifierConfig
-from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig
+from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig, with_class_maps
 from capgan_edge.models.victim import SimpleResNet
 
 TINY = RobustPurifierConfig(ngf=2, middle_channels=3, feature_channels=5, num_blocks=1, num_classes=4)
@@ -81,6 +82,34 @@ def test_the_painter_sees_the_decision() -> None:
     assert all((images[0] - other).abs().mean() > 0.01 for other in images[1:])
 
 
+@pytest.mark.parametrize(("height_px", "width_px"), [(8, 8), (16, 24)])
+def test_class_maps_start_as_nothing_and_are_mixed_by_the_shares(height_px: int, width_px: int) -> None:
+    """Maps of 2 px, for features of 2 by 2: another size stretches them."""
+    plain, shape = away_from_the_start().eval(), replace(TINY, class_map_px=2)
+    purifier, x_BCHW = RobustPurifier(shape).eval(), torch.rand(2, 3, height_px, width_px)
+    purifier.load_state_dict(purifier.state_dict() | plain.state_dict())
+    torch.testing.assert_close(purifier(x_BCHW), plain(x_BCHW), rtol=0, atol=0)
+
+    maps = purifier.painter.class_maps
+    assert maps is not None
+    with torch.no_grad():
+        maps.mixed.weight.copy_(torch.arange(maps.mixed.weight.numel()).view_as(maps.mixed.weight) / 100)
+    shares_BK = torch.tensor([[0.25, 0.75, 0, 0]])
+    first, second, *_ = maps.mixed.weight.T.view(4, 8, 2, 2)
+    torch.testing.assert_close(maps(shares_BK, (2, 2))[0], 0.25 * first + 0.75 * second)
+    stretched = maps(shares_BK, (4, 6))[0]
+    assert stretched.shape == (8, 4, 6)
+    torch.testing.assert_close(stretched[:, 0, 0], 0.25 * first[:, 0, 0] + 0.75 * second[:, 0, 0])
+    assert not torch.equal(purifier(x_BCHW), plain(x_BCHW))
+
+
+def test_a_shape_takes_class_maps_only_where_it_has_none() -> None:
+    maps, others = replace(TINY, class_map_px=2), replace(TINY, class_map_px=4)
+    assert with_class_maps(TINY, maps) == maps
+    assert with_class_maps(others, maps) == others
+    assert with_class_maps(PurifierConfig(), maps) == PurifierConfig()
+
+
 @pytest.mark.parametrize("is_training", [True, False], ids=["training", "deployed"])
 def test_the_suspicion_is_a_probe_in_training_and_has_its_gradient_when_deployed(is_training: bool) -> None:
     purifier = away_from_the_start().train(is_training)
@@ -117,7 +146,7 @@ def test_stored_settings_make_the_kind_they_are_of() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("ngf", 0), ("middle_channels", 0), ("feature_channels", 5000), ("num_middle_blocks", -1), ("num_blocks", 65),
+    [("ngf", 0), ("class_map_px", 65), ("class_map_px", -1), ("middle_channels", 0), ("feature_channels", 5000), ("num_middle_blocks", -1), ("num_blocks", 65),
      ("num_classes", 1), ("reach", 0.0), ("reach", 2.5), ("norm", "adalin"), ("output", "direct"),
      ("attention", "gap+gmp"), ("has_skips", True), ("end_kernel_px", 4)],
 )  # fmt: skip

@@ -8,14 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+import torch
 from pointers import change, state_of
 
 from capgan_edge.cli import main
 from capgan_edge.training import recipes
 from capgan_edge.training.config import CapGanConfig
-from capgan_edge.training.recipes import Recipe
+from capgan_edge.training.recipes import First, Recipe
 from capgan_edge.training.robust_config import RobustConfig
-from capgan_edge.training.runs import is_finished
+from capgan_edge.training.runs import is_finished, load_purifier_run
 from capgan_edge.training.victim import VictimConfig
 
 Output = pytest.CaptureFixture[str]
@@ -83,3 +84,29 @@ def test_a_robust_recipe_has_a_class_head_as_wide_as_its_data(
     assert main(["train", "recipe", "tiny", "-o", str(tmp_path / "pair")]) == 0
     state = state_of(tmp_path / "pair" / "purifier")
     assert state["purifier"]["num_classes"] == len(state["class_names"]) != 10
+
+
+def test_a_recipe_trains_further_from_the_best_epoch_of_its_first_run(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    shared = {"head_small_crop_epochs": 0, "draw_epochs": 0, "painter_epochs": 0, "whole_epochs": 0, "batch_size": 16,
+              "num_held_out": 4, "num_watched": 2}  # fmt: skip
+    victim = VictimConfig(epochs=1, batch_size=16, units_per_stage=1, num_held_out=4)
+    still = {"learning_rate": 1e-9, "weight_decay": 0.0, "ema_decay": 0.0}
+    tiny = Recipe(data=str(photos), victim=victim, preset="robust-nano-maps",
+                  purifier=RobustConfig(init="run", head_epochs=1, **shared, **still),
+                  first=First(preset="robust-nano", purifier=RobustConfig(head_epochs=2, **shared)))  # fmt: skip
+    monkeypatch.setattr(recipes, "RECIPES", MappingProxyType({"tiny": tiny}))
+    out = tmp_path / "pair"
+    assert main(["train", "recipe", "tiny", "-o", str(out), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [summary[kind]["epochs"] for kind in ("victim", "first", "purifier")] == [1, 2, 1]
+    best, further = load_purifier_run(out / "first" / "best.json")[0], load_purifier_run(out / "purifier")[0]
+    assert (best.config.class_map_px, further.config.class_map_px) == (0, 8)
+    for name, parameter in best.named_parameters():
+        torch.testing.assert_close(dict(further.named_parameters())[name], parameter, rtol=0, atol=1e-6)
+
+    shutil.rmtree(out / "purifier")
+    first = (out / "first" / "last.json").read_bytes()
+    assert main(["train", "recipe", "tiny", "-o", str(out), "--resume"]) == 0
+    assert (out / "first" / "last.json").read_bytes() == first, "a finished one is left as it is"

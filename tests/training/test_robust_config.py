@@ -12,6 +12,7 @@ from pointers import change, state_of
 
 from capgan_edge.cli import main
 from capgan_edge.errors import ConfigError
+from capgan_edge.models.robust_purifier import RobustPurifierConfig
 from capgan_edge.training.robust_config import RobustConfig, attack_steps
 from capgan_edge.training.robust_start import robust_config
 from capgan_edge.training.runs import load_purifier_run
@@ -100,6 +101,28 @@ def test_the_command_trains_resumes_and_keeps_the_modes_apart(
     last_alone = [*SHORT, "--set", "head_epochs=0", "--set", "whole_epochs=1"]
     assert main([*arguments, *ROBUST, *last_alone, "--set", "init=run", *start]) == 0
     assert load_purifier_run(out)[0].config == load_purifier_run(pair_path / "purifier")[0].config
+
+    shutil.rmtree(out)
+    assert main([*arguments, *ROBUST, *SHORT, "--set", "init=run", *start]) == 1
+    assert (
+        "expected head_epochs, draw_epochs and painter_epochs of 0 with a CAP-GAN purifier" in capsys.readouterr().err
+    )
+
+
+def test_a_robust_run_is_trained_further_in_any_stage_and_may_get_class_maps(
+    photos: Path, pair_path: Path, tmp_path: Path, capsys: Output
+) -> None:
+    shared = ["train", "purifier", "--data", str(photos), "--victim", str(pair_path / "victim"), *ROBUST, *SHORT]
+    assert main([*shared, "-o", str(tmp_path / "first")]) == 0
+    further = [*shared, "-o", str(tmp_path / "further"), "--set", "init=run", "--init-from", str(tmp_path / "first")]
+    assert main([*further, "--preset", "robust-small"]) == 1
+    assert "or that with class maps, got --preset robust-small; leave --preset out" in capsys.readouterr().err
+    assert main([*further, "--preset", "robust-nano-maps", "--set", "draw_epochs=1"]) == 0
+    config = load_purifier_run(tmp_path / "further")[0].config
+    assert isinstance(config, RobustPurifierConfig)
+    assert (config.class_map_px, config.num_classes) == (8, 2)
+    assert state_of(tmp_path / "further")["stage"] == "draw"
+    assert main([*shared, "-o", str(tmp_path / "further"), "--set", "draw_epochs=1", "--resume"]) == 0
 
 
 @pytest.mark.parametrize(

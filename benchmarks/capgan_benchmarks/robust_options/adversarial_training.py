@@ -86,15 +86,14 @@ def figures(model: Model, test: ImageSet, num_autoattacked: int, *, steps: int, 
 
 def of_pair(pair: Pair, train: ImageSet) -> dict[str, Any]:
     """Return what the pair's purifier took to train, by the log in its card, and what both networks take in use."""
-    from capgan_benchmarks.robust_options.cost import macs_of, robust_pflop
-    from capgan_edge.training.robust_config import RobustConfig
+    from capgan_benchmarks.robust_options.cost import macs_of
+    from capgan_benchmarks.robust_options.packaged import runs_of
+    from capgan_benchmarks.robust_options.spent import epochs_of
 
-    config = RobustConfig(**pair.card["recipe"]["purifier"])
-    macs, log = macs_of(pair.purifier, pair.victim, pair.size_px), pair.card["training"]["purifier"]["log"]
-    spent = robust_pflop(config, macs, len(train) - config.num_held_out, size_px=pair.size_px[0])[-1]
-    return {"name": "T before a frozen f", "epochs": len(log), "pflop": round(spent, 3),
-            "seconds": round(sum(row["seconds"] for row in log), 1), "macs": macs.whole,
-            "config": asdict(config)}  # fmt: skip
+    rows = epochs_of(pair.name, len(train))
+    return {"name": "T before a frozen f", "epochs": len(rows), "pflop": round(rows[-1]["pflop"], 3),
+            "seconds": rows[-1]["seconds"], "macs": macs_of(pair.purifier, pair.victim, pair.size_px).whole,
+            "config": asdict(runs_of(pair.card)[-1][0])}  # fmt: skip
 
 
 def of_victim(run: Path, victim: SimpleResNet, pair: Pair, train: ImageSet) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capgan_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from capgan_edge.training.robust_config import RobustConfig
 
 
 def robust_card(name: str) -> dict[str, Any]:
@@ -20,3 +23,14 @@ def robust_card(name: str) -> dict[str, Any]:
         known = [each for each in zoo.names() if zoo.card(each).get("mode") == "robust"]
         raise ConfigError(f"expected a packaged pair of the mode robust, got {name}; name one of {', '.join(known)}")
     return card
+
+
+def runs_of(card: dict[str, Any]) -> list[tuple[RobustConfig, list[dict[str, float]]]]:
+    """Return settings and log of the runs that made a packaged pair of the mode robust, in the order of training."""
+    from capgan_edge.training.robust_config import RobustConfig
+
+    recipe, training = card["recipe"], card["training"]
+    first = [(recipe["first"]["purifier"], training["first"]["log"])] if recipe.get("first") else []
+    return [
+        (RobustConfig(**config), log) for config, log in [*first, (recipe["purifier"], training["purifier"]["log"])]
+    ]
