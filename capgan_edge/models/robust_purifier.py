@@ -72,6 +72,11 @@ class RobustPurifierConfig(PurifierConfig):
             )
 
 
+def with_classes(shape: PurifierConfig, num_classes: int) -> PurifierConfig:
+    """Return a shape with a class head of that many classes, where it has one; else as it is."""
+    return replace(shape, num_classes=num_classes) if isinstance(shape, RobustPurifierConfig) else shape
+
+
 def with_class_maps(shape: PurifierConfig, like: PurifierConfig) -> PurifierConfig:
     """Return a shape with the class maps of another one, where it has a class head and none yet; else as it is."""
     if not isinstance(shape, RobustPurifierConfig) or not isinstance(like, RobustPurifierConfig) or shape.class_map_px:
@@ -183,7 +188,7 @@ class ClassMaps(nn.Module):
 
     def forward(self, shares_BK: Tensor, size_px: tuple[int, int]) -> Tensor:
         """Return [B, channels, *size_px]: images of another size than those that were trained on stretch the maps."""
-        maps_BCHW = self.mixed(shares_BK).unflatten(1, (self.channels, self.size_px, self.size_px))
+        maps_BCHW: Tensor = self.mixed(shares_BK).unflatten(1, (self.channels, self.size_px, self.size_px))
         if size_px == (self.size_px, self.size_px):
             return maps_BCHW
         return F.interpolate(maps_BCHW, size=size_px, mode="bilinear", align_corners=False)

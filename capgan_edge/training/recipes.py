@@ -14,7 +14,7 @@ from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.presets import preset
 from capgan_edge.models.purifier import Purifier
-from capgan_edge.models.robust_purifier import RobustPurifierConfig
+from capgan_edge.models.robust_purifier import with_classes
 from capgan_edge.models.victim import SimpleResNet
 from capgan_edge.training.checkpoint import read_pointer
 from capgan_edge.training.config import CapGanConfig
@@ -156,9 +156,8 @@ def _trained(run: PurifierRun | RobustRun, *, is_resumed: bool) -> Purifier:
 def _purifier_run(
     recipe: Recipe, victim: SimpleResNet, train: ImageSet, path: Path, fabric: Fabric, initial: Purifier | None = None
 ) -> PurifierRun | RobustRun:
-    config, shape, identity = recipe.purifier, preset(recipe.preset), victim_state(victim)
-    if isinstance(shape, RobustPurifierConfig):
-        shape = replace(shape, num_classes=len(train.class_names))
+    config, identity = recipe.purifier, victim_state(victim)
+    shape = with_classes(preset(recipe.preset), len(train.class_names))
     if isinstance(config, RobustConfig):
         return RobustRun(config, shape, victim, identity, train, path, fabric, source=recipe.data, initial=initial)
     return PurifierRun(config, shape, victim, identity, train, path, fabric, source=recipe.data)

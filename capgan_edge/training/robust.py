@@ -235,6 +235,7 @@ def check_shape(config: RobustConfig, shape: PurifierConfig, num_classes: int) -
         )
     elif config.epochs_with_class_head:
         raise ConfigError(
-            "expected head_epochs, draw_epochs and painter_epochs of 0 with a CAP-GAN purifier, which has no class head "
-            f"and so only the last stage, got {config.head_epochs}, {config.draw_epochs} and {config.painter_epochs}"
+            "expected head_epochs, draw_epochs and painter_epochs of 0 with a CAP-GAN purifier, which has no "
+            f"class head and so the last stage alone, got {config.head_epochs}, {config.draw_epochs} and "
+            f"{config.painter_epochs}; use the preset robust-nano, or leave them out"
         )

@@ -11,7 +11,7 @@ from capgan_edge import data
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.purifier import Purifier, PurifierConfig
-from capgan_edge.models.robust_purifier import RobustPurifierConfig, with_class_maps
+from capgan_edge.models.robust_purifier import with_class_maps, with_classes
 from capgan_edge.training.brought import find_victim, own_victim
 from capgan_edge.training.checkpoint import load_checkpoint, read_pointer
 from capgan_edge.training.device import Precision
@@ -145,20 +145,14 @@ def _start_of(
         )
     if init_from is not None:
         initial = load_purifier_run(init_from)[0]
-        shape = initial.config if preset is None else _with_classes(preset_of(preset), train)
+        shape = initial.config if preset is None else with_classes(preset_of(preset), len(train.class_names))
         if shape not in (initial.config, with_class_maps(initial.config, shape)):
             raise ConfigError(
                 f"expected the shape of the purifier in {init_from}, or that with class maps, got --preset {preset}; "
                 "leave --preset out"
             )
         return shape, initial
-    return _with_classes(preset_of(preset or DEFAULT_PRESET), train), None
-
-
-def _with_classes(shape: PurifierConfig, train: ImageSet) -> PurifierConfig:
-    """Return a shape with a class head of the images' classes, where it has one."""
-    is_robust = isinstance(shape, RobustPurifierConfig)
-    return replace(shape, num_classes=len(train.class_names)) if is_robust else shape
+    return with_classes(preset_of(preset or DEFAULT_PRESET), len(train.class_names)), None
 
 
 def _value(name: str, text: str, hint: Any) -> Any:

@@ -146,7 +146,8 @@ def test_stored_settings_make_the_kind_they_are_of() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("ngf", 0), ("class_map_px", 65), ("class_map_px", -1), ("middle_channels", 0), ("feature_channels", 5000), ("num_middle_blocks", -1), ("num_blocks", 65),
+    [("ngf", 0), ("class_map_px", 65), ("class_map_px", -1),
+     ("middle_channels", 0), ("feature_channels", 5000), ("num_middle_blocks", -1), ("num_blocks", 65),
      ("num_classes", 1), ("reach", 0.0), ("reach", 2.5), ("norm", "adalin"), ("output", "direct"),
      ("attention", "gap+gmp"), ("has_skips", True), ("end_kernel_px", 4)],
 )  # fmt: skip

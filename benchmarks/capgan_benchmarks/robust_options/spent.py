@@ -51,7 +51,8 @@ def epochs_of(name: str, num_train: int) -> list[dict[str, Any]]:
 
     pair = zoo.load(name)
     macs = macs_of(pair.purifier, pair.victim, pair.size_px)  # class maps, which a first run lacks, are a thousandth
-    before, seconds, rows = 0.0, 0.0, []
+    rows: list[dict[str, Any]] = []
+    before = seconds = 0.0
     for config, log in runs_of(pair.card):
         spent = robust_pflop(config, macs, num_train - config.num_held_out, size_px=pair.size_px[0])
         for epoch, (row, pflop) in enumerate(zip(log, spent, strict=True)):
