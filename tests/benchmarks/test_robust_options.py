@@ -25,11 +25,12 @@ from capgan_benchmarks.robust_options.curves import drawn
 from capgan_benchmarks.robust_options.measuring import figures_of
 from capgan_benchmarks.robust_options.painted import drawn_signs, picture_of
 from capgan_benchmarks.robust_options.spent import epochs_of
-from capgan_benchmarks.robust_options.training import config_of, new_shape
+from capgan_benchmarks.robust_options.training import config_of, initial_of, new_shape
 from capgan_edge import data, zoo
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.presets import purifier_from
+from capgan_edge.models.robust_purifier import RobustPurifier
 from capgan_edge.training.recipes import RECIPES
 from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.victim import VictimConfig
@@ -65,6 +66,23 @@ def test_every_arm_is_a_training_that_can_start(group: Group, arm: Arm, pair: Pa
     assert new_shape(arm, pair).num_classes == 10
 
 
+def test_a_new_painter_stands_before_the_packaged_head(pair: Pair) -> None:
+    packaged, x_BCHW = pair.purifier, torch.rand(2, 3, 32, 32)
+    assert isinstance(packaged, RobustPurifier)
+    for arm in group_of("draw").arms:
+        purifier = initial_of(arm, pair, None, seed=3)
+        assert isinstance(purifier, RobustPurifier)
+        assert purifier.config.class_map_px == arm.class_map_px
+        found, expected = purifier.eval().decide(x_BCHW), packaged.decide(x_BCHW)
+        torch.testing.assert_close(found.class_logits_BK, expected.class_logits_BK)
+        torch.testing.assert_close(purifier(x_BCHW), x_BCHW, rtol=0, atol=0)
+        again = initial_of(arm, pair, None, seed=3)
+        assert again is not None
+        assert all(
+            torch.equal(one, other) for one, other in zip(purifier.parameters(), again.parameters(), strict=True)
+        )
+
+
 def test_every_group_has_the_arm_that_the_others_are_held_against() -> None:
     for name, group in GROUPS.items():
         names = [arm.name for arm in group.arms]
@@ -73,7 +91,7 @@ def test_every_group_has_the_arm_that_the_others_are_held_against() -> None:
 
 
 def test_what_there_is_not_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"expected a group among last-stage, start, width, got 'first'"):
+    with pytest.raises(ConfigError, match=r"expected a group among last-stage, draw, start, width, got 'first'"):
         group_of("first")
     with pytest.raises(ConfigError, match=r"expected an arm of width among 0\.5, 1, 2, got '9'"):
         arms_of(group_of("width"), ["9"])

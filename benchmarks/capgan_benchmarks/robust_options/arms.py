@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from capgan_edge.errors import ConfigError
 
-Start = Literal["package", "cap-gan", "new"]
+Start = Literal["package", "package-head", "cap-gan", "new"]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -21,11 +21,14 @@ class Arm:
     what: str
     """In a few words."""
     start: Start = "package"
-    """Weights to begin with: the packaged robust pair's, the packaged CAP-GAN pair's, or none."""
+    """Weights to begin with: the packaged robust pair's, those but for its painter's, the packaged CAP-GAN pair's, or
+    none."""
     settings: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     """Of `RobustConfig`, beside the group's."""
     width: float = 1.0
     """Channels of a new network, by those of robust-nano."""
+    class_map_px: int = 0
+    """Side of a new painter's class maps."""
     is_trained: bool = True
     """False measures the weights to begin with as they are."""
 
@@ -93,7 +96,17 @@ _WIDTH = Group(
     arms=tuple(Arm(name=f"{width:g}", what=f"{width:g} times robust-nano's channels", start="new", width=width)
                for width in (0.5, 1.0, 2.0)),
 )  # fmt: skip
-GROUPS: Mapping[str, Group] = MappingProxyType({each.name: each for each in (_LAST_STAGE, _START, _WIDTH)})
+_DRAW = Group(
+    name="draw",
+    question="A new painter before the packaged head, as its first stage leaves it: a vector or a map of each class",
+    settings=_stages(draw=3, init="run", head_small_crop_epochs=0),
+    baseline="vector",
+    arms=(
+        Arm(name="vector", what="one vector a class", start="package-head"),
+        Arm(name="map", what="a map of 8 px a class beside it", start="package-head", class_map_px=8),
+    ),
+)
+GROUPS: Mapping[str, Group] = MappingProxyType({each.name: each for each in (_LAST_STAGE, _DRAW, _START, _WIDTH)})
 
 
 def group_of(name: str) -> Group:

@@ -12,7 +12,7 @@ from capgan_edge.errors import ConfigError
 if TYPE_CHECKING:
     from capgan_edge.data.images import ImageSet
     from capgan_edge.models.purifier import Purifier
-    from capgan_edge.models.robust_purifier import RobustPurifierConfig
+    from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig
     from capgan_edge.training.robust_config import RobustConfig
     from capgan_edge.zoo import Pair
 
@@ -45,7 +45,7 @@ def train_arm(
     from capgan_edge.training.robust import RobustRun
     from capgan_edge.training.runs import victim_state
 
-    initial = initial_of(arm, pair, cap_gan)
+    initial = initial_of(arm, pair, cap_gan, seed=seed)
     if not arm.is_trained:
         assert initial is not None
         return Trained(purifier=initial, config=None, seconds=0.0, num_collapsed=0)
@@ -69,16 +69,33 @@ def config_of(group: Group, arm: Arm, pair: Pair, *, seed: int) -> RobustConfig:
     return RobustConfig(**settings, num_held_out=NUM_HELD_OUT, num_watched=NUM_WATCHED, seed=seed)
 
 
-def initial_of(arm: Arm, pair: Pair, cap_gan: Pair | None) -> Purifier | None:
+def initial_of(arm: Arm, pair: Pair, cap_gan: Pair | None, *, seed: int) -> Purifier | None:
     """Return the weights that an arm starts from; None where it starts from none."""
     if arm.start == "new":
         return None
     if arm.start == "package":
         return pair.purifier
+    if arm.start == "package-head":
+        return with_new_painter(arm, pair, seed=seed)
     if cap_gan is None:
         raise ConfigError(f"expected a packaged CAP-GAN pair before the classifier of {pair.name} for the arm "
                           f"{arm.name}, got none; leave the arm out")  # fmt: skip
     return cap_gan.purifier
+
+
+def with_new_painter(arm: Arm, pair: Pair, *, seed: int) -> RobustPurifier:
+    """Return the packaged purifier with a painter that has learned nothing."""
+    import torch
+
+    from capgan_edge.models.robust_purifier import RobustPurifier
+
+    packaged = pair.purifier
+    assert isinstance(packaged, RobustPurifier)
+    torch.manual_seed(seed)
+    purifier = RobustPurifier(replace(packaged.config, class_map_px=arm.class_map_px))
+    kept = {name: tensor for name, tensor in packaged.state_dict().items() if not name.startswith("painter.")}
+    purifier.load_state_dict(purifier.state_dict() | kept)
+    return purifier
 
 
 def new_shape(arm: Arm, pair: Pair) -> RobustPurifierConfig:
