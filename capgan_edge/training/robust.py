@@ -134,7 +134,8 @@ class RobustRun:
             self._begin(stage)
         row = self._train_epoch(stage, epoch, journal)
         average_statistics(self.fabric, self.average.module, self.t_ac, *self.steps.auxiliary.values())
-        row |= self.watch.percentages(self.steps.deployed(stage.name, self.purifier))
+        deployed, *behind = self.steps.watched(stage.name, self.purifier)
+        row |= self.watch.percentages(deployed, deployed, *behind)
         self.state.history.append(Watched(row["attacked_percent"], row["pgd10_percent"]))
         row |= {"attack_steps": self.state.attack_steps, "is_rolled_back": 0.0}
         if has_collapsed(self.state.history, self.config.collapse_points):
@@ -237,5 +238,5 @@ def check_shape(config: RobustConfig, shape: PurifierConfig, num_classes: int) -
         raise ConfigError(
             "expected head_epochs, draw_epochs and painter_epochs of 0 with a CAP-GAN purifier, which has no "
             f"class head and so the last stage alone, got {config.head_epochs}, {config.draw_epochs} and "
-            f"{config.painter_epochs}; use the preset robust-nano, or leave them out"
+            f"{config.painter_epochs}; pass --set head_epochs=0 and so on"
         )

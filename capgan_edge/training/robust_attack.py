@@ -13,6 +13,7 @@ from torch import Tensor
 
 from capgan_edge.attacks.base import project, uniform_start
 
+Logits = Tensor | tuple[Tensor, ...]
 NOISE_RADII = 2.0
 """Radius of N-FGSM's noise, in epsilons (de Jorge et al. 2022)."""
 MIN_STEP_RADII, REACH_RADII = 0.25, 1.5
@@ -25,10 +26,12 @@ def noise_generator(seed: int, epoch: int, rank: int) -> torch.Generator:
 
 
 def craft(
-    model: Callable[[Tensor], Tensor], x_BCHW: Tensor, targets_BK: Tensor, *, epsilon: float, steps: int,
+    model: Callable[[Tensor], Logits], x_BCHW: Tensor, targets_BK: Tensor, *, epsilon: float, steps: int,
     generator: torch.Generator,
 ) -> Tensor:  # fmt: skip
     """Return images that raise the cross-entropy; 0 steps is N-FGSM, which leaves the ball of radius epsilon.
+
+    Of a model that gives several logits, such as the class head's beside f(T(.))'s, it is the sum.
 
     The noise of N-FGSM is not projected back: that is what keeps one step from overfitting catastrophically.
     """
@@ -42,10 +45,13 @@ def craft(
     return a_BCHW
 
 
-def _gradient(model: Callable[[Tensor], Tensor], a_BCHW: Tensor, targets_BK: Tensor) -> Tensor:
+def _gradient(model: Callable[[Tensor], Logits], a_BCHW: Tensor, targets_BK: Tensor) -> Tensor:
     with torch.enable_grad():
         a_BCHW = a_BCHW.detach().requires_grad_()
-        loss = F.cross_entropy(model(a_BCHW).float(), targets_BK, reduction="sum")
+        found = model(a_BCHW)
+        several = found if isinstance(found, tuple) else (found,)
+        losses = [F.cross_entropy(logits_BK.float(), targets_BK, reduction="sum") for logits_BK in several]
+        loss = torch.stack(losses).sum()
         (gradient_BCHW,) = torch.autograd.grad(loss, a_BCHW)
     return gradient_BCHW
 

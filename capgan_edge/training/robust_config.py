@@ -53,6 +53,9 @@ class RobustConfig:
     """What crafts the training images: `n-fgsm`, or `pgd-K` with K steps."""
     epsilon: float = 8 / 255
     """Of the attacks, in [0, 1]."""
+    attacks_head: bool = True
+    """Whether the training attack of the stage `whole` climbs the class head's cross-entropy together with f(T(.))'s,
+    where there is a head. Who holds T climbs the decision itself, however well the painter hides its gradient."""
     beta: float = 1.0
     """Weight of KL(f(T(x)) || f(T(a))) in the last stage."""
     semantic_weight: float = 0.05

@@ -18,7 +18,7 @@ from capgan_edge.models.robust_purifier import RobustPurifier
 from capgan_edge.training.device import average_gradients
 from capgan_edge.training.losses import LossWeights, domain_loss, semantic_loss
 from capgan_edge.training.method import Optimized
-from capgan_edge.training.robust_attack import craft, noisy
+from capgan_edge.training.robust_attack import Logits, craft, noisy
 from capgan_edge.training.robust_awp import perturbed
 from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.robust_cycle import CapGanTerms, cap_gan_terms
@@ -82,6 +82,28 @@ class RobustSteps:
             return lambda x_BCHW: purifier.decide(x_BCHW).class_logits_BK
         return lambda x_BCHW: self.victim(purifier(x_BCHW))
 
+    def attacked(self, stage: StageName) -> Callable[[Tensor], Logits]:
+        """Return what the training attack climbs: what is deployed, in the last stage with the decision behind it.
+
+        Where the painter hides the gradient the head still gives one. The stage `painter`, whose head is frozen, is
+        attacked where the painter can mend it.
+        """
+        purifier = self.purifier
+        if stage != "whole" or not self.config.attacks_head or not isinstance(purifier, RobustPurifier):
+            return self.deployed(stage, purifier)
+
+        def both(x_BCHW: Tensor) -> Logits:
+            features_BCHW, head_BK, _ = purifier.decide(x_BCHW)
+            return self.victim(purifier.paint(x_BCHW, features_BCHW, head_BK)), head_BK
+
+        return both
+
+    def watched(self, stage: StageName, purifier: Purifier) -> list[Callable[[Tensor], Tensor]]:
+        """Return the models whose gradients the watch attacks with: what is deployed, and the head behind it."""
+        deployed = self.deployed(stage, purifier)
+        has_head = stage != "head" and isinstance(purifier, RobustPurifier)
+        return [deployed, self.deployed("head", purifier)] if has_head else [deployed]
+
     def step(
         self, stage: StageName, x_BCHW: Tensor, targets_BK: Tensor, steps: int, generator: torch.Generator, *,
         awp_gamma: float = 0.0,
@@ -95,8 +117,8 @@ class RobustSteps:
         if stage == "draw":
             return self._draw(x_BCHW, targets_BK.shape[1], generator)
         with self.fabric.autocast():
-            a_BCHW = craft(self.deployed(stage, self.purifier), x_BCHW, targets_BK, epsilon=self.config.epsilon,
-                           steps=steps, generator=generator)  # fmt: skip
+            a_BCHW = craft(self.attacked(stage), x_BCHW, targets_BK, epsilon=self.config.epsilon, steps=steps,
+                           generator=generator)  # fmt: skip
         taught_BK = self._taught(stage, x_BCHW)
         for module in self._trained(stage):
             module.train()

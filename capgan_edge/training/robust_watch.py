@@ -28,13 +28,21 @@ class RobustWatch:
         self.labels_N: Tensor = fabric.to_device(y_N)
         self.attack = PGD(epsilon=epsilon, steps=10, seed=seed)
 
-    def percentages(self, model: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """Return the accuracy on both in percent; the model is in eval mode, its parameters frozen."""
+    def percentages(self, model: Callable[[Tensor], Tensor], *climbed: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """Return the accuracy on both in percent; the models are in eval mode, their parameters frozen.
+
+        Args:
+            model: whose labels count.
+            climbed: models whose gradients are climbed, the model itself where none is given. An image counts as held
+                only where it withstands each of them.
+        """
         num_right = num_robust = 0
         for x_BCHW, y_B in zip(torch.split(self.x_NCHW, BATCH), torch.split(self.labels_N, BATCH), strict=True):
             with self.fabric.autocast():
                 num_right += int((self._labels(model, x_BCHW) == y_B).sum())
-                num_robust += int((~self.attack(model, x_BCHW, y_B).is_fooled_B).sum())
+                attacked = [self.attack(each, x_BCHW, y_B).images_BCHW for each in climbed or (model,)]
+                holds = [self._labels(model, a_BCHW) == y_B for a_BCHW in attacked]
+                num_robust += int(torch.stack(holds).all(dim=0).sum())
         n = len(self.labels_N)
         return {"clean_percent": 100 * num_right / n, "pgd10_percent": 100 * num_robust / n}
 

@@ -26,7 +26,7 @@ class FirstIsBest:
     def __init__(self) -> None:
         self.pgd10 = iter((30.0, 20.0))
 
-    def percentages(self, model: object) -> dict[str, float]:
+    def percentages(self, model: object, *climbed: object) -> dict[str, float]:
         return {"clean_percent": 50.0, "pgd10_percent": next(self.pgd10)}
 
 

@@ -37,7 +37,7 @@ class ScriptedWatch:
         self.rows = iter(rows)
         self.x_NCHW = torch.rand(8, 3, 32, 32)
 
-    def percentages(self, model: object) -> dict[str, float]:
+    def percentages(self, model: object, *climbed: object) -> dict[str, float]:
         attacked, pgd10 = next(self.rows)
         return {"attacked_percent": attacked, "clean_percent": 50.0, "pgd10_percent": pgd10}
 

@@ -19,6 +19,7 @@ from capgan_edge.models.victim import SimpleResNet
 from capgan_edge.training.evaluate import accuracy_percent
 from capgan_edge.training.figures import draw_losses, draw_samples
 from capgan_edge.training.journal import Journal
+from capgan_edge.training.robust_watch import RobustWatch
 from capgan_edge.training.watch import Watch
 
 
@@ -113,3 +114,20 @@ def test_the_watch_tells_clean_from_attacked_and_purified(
     for name in ("fgsm", "pgd20"):
         assert 0 < (watch.sets[name] - watch.sets["clean"]).abs().max() <= 16 / 255 + 1e-6
     assert identity.training
+
+
+def test_an_image_holds_only_where_every_gradient_that_is_climbed_leaves_it(
+    trained: tuple[SimpleResNet, Tensor, Tensor], fabric: Fabric
+) -> None:
+    """A copy of the model whose gradient is gone holds under its own attack, and falls to that of the model."""
+    model, _, _ = trained
+    watch = RobustWatch(signs_of(trained, 40), 16 / 255, fabric, seed=0)
+
+    def hidden(x_BCHW: Tensor) -> Tensor:
+        return model((x_BCHW * 255).round() / 255) + 0 * x_BCHW.sum()
+
+    alone, own = watch.percentages(hidden), watch.percentages(model)
+    assert alone["pgd10_percent"] > own["pgd10_percent"] + 10
+    both = watch.percentages(hidden, hidden, model)
+    assert both["clean_percent"] == alone["clean_percent"]
+    assert both["pgd10_percent"] <= own["pgd10_percent"] + 5

@@ -57,7 +57,7 @@ def by_hand(stage: StageName, victim: nn.Module, fabric: Fabric, gamma: float) -
     steps, (x_BCHW, targets_BK) = entered(stage, victim, fabric), make_batch()
     purifier = steps.purifier.eval()
     with fabric.autocast():
-        a_BCHW = craft(steps.deployed(stage, purifier), x_BCHW, targets_BK, epsilon=CONFIG.epsilon, steps=0,
+        a_BCHW = craft(steps.attacked(stage), x_BCHW, targets_BK, epsilon=CONFIG.epsilon, steps=0,
                        generator=torch.Generator().manual_seed(0))  # fmt: skip
     free = {name: parameter for name, parameter in purifier.named_parameters() if parameter.requires_grad}
     start = {name: parameter.detach().clone() for name, parameter in free.items()}
@@ -108,7 +108,8 @@ def test_without_it_a_step_is_bit_for_bit_one_pass_back_clipped(
     stage: StageName, tiny_victim: SimpleResNet, fabric: Fabric
 ) -> None:
     steps, (x_BCHW, targets_BK) = entered(stage, tiny_victim, fabric), make_batch()
-    a_BCHW = craft(steps.deployed(stage, steps.purifier.eval()), x_BCHW, targets_BK, epsilon=CONFIG.epsilon, steps=0,
+    steps.purifier.eval()
+    a_BCHW = craft(steps.attacked(stage), x_BCHW, targets_BK, epsilon=CONFIG.epsilon, steps=0,
                    generator=torch.Generator().manual_seed(0))  # fmt: skip
     for module in steps._trained(stage):
         module.train()

@@ -129,7 +129,8 @@ def test_a_step_is_by_the_weighted_gradients_and_clips_those_of_t_alone(
     found = stepped(steps, gamma)
 
     generator = torch.Generator().manual_seed(0)
-    a_BCHW = craft(twin.deployed("whole", twin.purifier.eval()), x_BCHW, targets_BK, epsilon=c.epsilon, steps=0,
+    twin.purifier.eval()
+    a_BCHW = craft(twin.attacked("whole"), x_BCHW, targets_BK, epsilon=c.epsilon, steps=0,
                    generator=generator)  # fmt: skip
     twin.purifier.train()
     losses, _ = twin._whole_losses(x_BCHW, a_BCHW, targets_BK)
@@ -155,7 +156,7 @@ def test_a_step_is_by_the_weighted_gradients_and_clips_those_of_t_alone(
     for name, parameters in parameters_of(steps).items():
         got = [p.grad for p in parameters if p.grad is not None]
         for gradient, wanted in zip(got, (g for g in expected[name] if g is not None), strict=True):
-            assert (gradient - wanted).norm() <= 1e-3 * wanted.norm() + 1e-7, name
+            assert (gradient - wanted).norm() <= 1e-3 * wanted.norm() + 1e-6, name
         assert max(float(g.abs().max()) for g in got) > 1e-5, name
 
 
@@ -206,7 +207,8 @@ def test_the_statistics_of_t_are_of_one_call_on_all_three(
     steps, (x_BCHW, targets_BK) = entered(tiny_victim, fabric, **BOTH), make_batch()
     twin = copy.deepcopy(steps)
     stepped(steps, gamma)
-    a_BCHW = craft(twin.deployed("whole", twin.purifier.eval()), x_BCHW, targets_BK, epsilon=CONFIG.epsilon, steps=0,
+    twin.purifier.eval()
+    a_BCHW = craft(twin.attacked("whole"), x_BCHW, targets_BK, epsilon=CONFIG.epsilon, steps=0,
                    generator=torch.Generator().manual_seed(0))  # fmt: skip
     with torch.no_grad():
         twin.purifier.train()(torch.cat([a_BCHW, x_BCHW, twin.auxiliary["t_ca"](x_BCHW)]))
@@ -221,7 +223,7 @@ def test_without_weights_a_step_is_bit_for_bit_what_it_was(tiny_victim: SimpleRe
     twin, c = copy.deepcopy(steps), CONFIG
     stepped(steps)
     t = twin.purifier.eval()
-    a_BCHW = craft(twin.deployed("whole", t), x_BCHW, targets_BK, epsilon=c.epsilon, steps=0,
+    a_BCHW = craft(twin.attacked("whole"), x_BCHW, targets_BK, epsilon=c.epsilon, steps=0,
                    generator=torch.Generator().manual_seed(0))  # fmt: skip
     out = t.train().translate(torch.cat([a_BCHW, x_BCHW]))
     logits_a_BK, logits_x_BK = tiny_victim(out.image_BCHW).chunk(2)

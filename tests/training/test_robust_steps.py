@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -114,6 +115,41 @@ def test_the_divergence_is_zero_of_equals_and_has_a_gradient_into_both() -> None
     assert float(divergence(a, a).detach()) == pytest.approx(0, abs=1e-6)
     divergence(a, b).backward()
     assert all(one.grad is not None and bool(one.grad.any()) for one in (a, b))
+
+
+def test_several_logits_are_climbed_together(victim: SimpleResNet) -> None:
+    """One that hides its gradient does not hide the other's."""
+    x_BCHW, targets_BK = make_batch()
+
+    def flat(x_BCHW: Tensor) -> Tensor:
+        return (x_BCHW.sum() * 0) + torch.zeros(8, 20)
+
+    alone, both, doubled = (
+        craft(model, x_BCHW, targets_BK, epsilon=EPSILON, steps=0, generator=torch.Generator().manual_seed(0))
+        for model in (victim, lambda x: (flat(x), victim(x)), lambda x: (victim(x), victim(x)))
+    )
+    assert torch.equal(alone, both)
+    assert torch.equal(alone, doubled)
+
+
+@pytest.mark.parametrize("attacks_head", [True, False])
+def test_the_last_stage_climbs_the_decision_too(attacks_head: bool, victim: SimpleResNet, fabric: Fabric) -> None:
+    x_BCHW = make_batch()[0]
+    for stage in STAGES:
+        steps = entered(stage, victim, fabric)
+        steps.config = replace(CONFIG, attacks_head=attacks_head)
+        purifier = steps.purifier.eval()
+        assert isinstance(purifier, RobustPurifier)
+        found, deployed_BK = steps.attacked(stage)(x_BCHW), steps.deployed(stage, purifier)(x_BCHW)
+        if stage == "whole" and attacks_head:
+            assert isinstance(found, tuple)
+            torch.testing.assert_close(found[0], deployed_BK)
+            torch.testing.assert_close(found[1], purifier.decide(x_BCHW).class_logits_BK)
+        else:
+            torch.testing.assert_close(found, deployed_BK)
+        watched = steps.watched(stage, purifier)
+        torch.testing.assert_close(watched[0](x_BCHW), deployed_BK)
+        assert len(watched) == (1 if stage == "head" else 2)
 
 
 @pytest.mark.parametrize(("steps", "radii"), [(0, 3.0), (1, 1.0), (3, 1.0), (10, 1.0)])
