@@ -22,10 +22,10 @@ from capgan_benchmarks.robustness.record import Cell, Check, unpacked
 
 QUERY = ("query", "artifact-query")
 LESS_KNOWING = ("transfer", "white-box-victim", "bpda", "artifact-transfer")
-GRADIENT = ("end-to-end", "artifact-transfer", "artifact-fake-quant")
-"""Gradients of the scored system, or of its twin."""
-WHITE_BOX = ("end-to-end", "artifact-fake-quant")
-DIRECT = (*QUERY, *WHITE_BOX)
+GRADIENT = ("end-to-end", "class-head", "artifact-transfer", "artifact-fake-quant")
+"""Gradients of the scored system or of its decision, or of its twin."""
+WHITE_BOX = ("end-to-end", "class-head", "artifact-fake-quant")
+DIRECT = (*QUERY, "end-to-end", "artifact-fake-quant")
 """The attacker climbs what is scored; elsewhere a longer climb may fit the surrogate alone and fool less."""
 ZERO_GRADIENT_LIMIT_PERCENT = 1.0
 WIDEST_POINTS = 15.0

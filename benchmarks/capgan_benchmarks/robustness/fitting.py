@@ -9,6 +9,7 @@ from capgan_benchmarks.threats.artifact_fake_quant import ArtifactFakeQuant
 from capgan_benchmarks.threats.artifact_query import ArtifactQuery
 from capgan_benchmarks.threats.artifact_transfer import ArtifactTransfer
 from capgan_benchmarks.threats.catalogue import SCENARIOS, threat_named
+from capgan_benchmarks.threats.class_head import why_no_head
 from capgan_benchmarks.threats.scenario import Scenario
 from capgan_benchmarks.threats.transfer import Transfer
 from capgan_edge.errors import ConfigError
@@ -16,13 +17,13 @@ from capgan_edge.errors import ConfigError
 if TYPE_CHECKING:
     from capgan_benchmarks.robustness.subject import Subject
 
-TRANSFER, QUERY, END_TO_END, STEALTHY = "transfer", "query", "end-to-end", "stealthy"
+TRANSFER, QUERY, END_TO_END, CLASS_HEAD, STEALTHY = "transfer", "query", "end-to-end", "class-head", "stealthy"
 ARTIFACT_TRANSFER, ARTIFACT_QUERY, FAKE_QUANT = "artifact-transfer", "artifact-query", "artifact-fake-quant"
 OF_ONE_ARTIFACT = (ARTIFACT_QUERY, FAKE_QUANT)
 """Crafted on one artifact, and so once for each."""
 OF_ARTIFACTS = (ARTIFACT_TRANSFER, *OF_ONE_ARTIFACT)
-TRANSFERRED = (TRANSFER, "white-box-victim")
-"""Made on a bare classifier to fool another system: attacks that can go on past its boundary do."""
+TRANSFERRED = (TRANSFER, "white-box-victim", CLASS_HEAD)
+"""Made on a classifier by itself to fool another system: attacks that can go on past its boundary do."""
 MADE_ON_ANOTHER = (*TRANSFERRED, ARTIFACT_TRANSFER)
 """Made on another model than the one that is scored; what artifact-transfer shows was made end to end. The twin of
 artifact-fake-quant is not counted among them: it rounds where the file rounds, so that its boundary is all but the
@@ -51,7 +52,7 @@ def reason_against(subject: Subject, name: str, artifact: str | None = None) -> 
     if not pair.has_gradients and name != QUERY:
         return (f"it needs gradients, and the classifier of {subject.name} is an ONNX file that does not convert to "
                 f"torch; {QUERY} and {ARTIFACT_QUERY} need outputs alone: use square or spsa there")  # fmt: skip
-    return None
+    return why_no_head(pair.defended) if name == CLASS_HEAD else None
 
 
 def make_scenario(subject: Subject, name: str, artifact: str | None = None) -> Scenario:

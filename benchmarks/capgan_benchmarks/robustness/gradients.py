@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capgan_benchmarks.robustness.fitting import FAKE_QUANT, OUTPUTS_ALONE, TRANSFER
+from capgan_benchmarks.robustness.fitting import CLASS_HEAD, FAKE_QUANT, OUTPUTS_ALONE, TRANSFER
 from capgan_benchmarks.robustness.planning import Job
 from capgan_edge.data.images import ImageSet
 
@@ -54,4 +54,8 @@ def _model(subject: Subject, scenario: str, artifact: str | None) -> Model | Non
         from capgan_edge.attacks import IdentityBackward
 
         return IdentityBackward(defended.purify, defended.classify)
+    if scenario == CLASS_HEAD:
+        from capgan_benchmarks.threats.class_head import ClassHead
+
+        return ClassHead(defended=defended).decide
     return defended.classify if scenario == "white-box-victim" else defended

@@ -52,6 +52,7 @@ _PAPERS_TABLES = {
     "bpda": ("pgd-40",),
     "query": ("spsa-1", "spsa", "square", "square-r5"),
     "end-to-end": ("fgsm", "mi-fgsm", "pgd-7", "pgd-40"),
+    "class-head": ("pgd-40",),
     "stealthy": ("pgd-40",),
     "artifact-transfer": ("fgsm", "pgd-40"),
     "artifact-query": ("square-1000",),
@@ -60,8 +61,8 @@ _PAPERS_TABLES = {
 TIERS: Mapping[str, TierPlan] = {
     "quick": TierPlan(n=200, epsilons=_levels(4, 8, 16), swept=frozenset({"fgsm", "pgd-7"}), attacks={
         "transfer": ("fgsm", "pgd-7"), "white-box-victim": ("fgsm", "pgd-7"), "bpda": ("pgd-7",), "query": ("square",),
-        "end-to-end": ("fgsm", "pgd-7"), "stealthy": ("pgd-40",), "artifact-transfer": ("pgd-7",),
-        "artifact-query": ("square",), "artifact-fake-quant": ("pgd-7",)}),
+        "end-to-end": ("fgsm", "pgd-7"), "class-head": ("pgd-7",), "stealthy": ("pgd-40",),
+        "artifact-transfer": ("pgd-7",), "artifact-query": ("square",), "artifact-fake-quant": ("pgd-7",)}),
     "paper": TierPlan(n=None, epsilons=_levels(4, 8, 12, 16, 32), swept=frozenset({"fgsm", "pgd-40"}),
                       attacks=_PAPERS_TABLES),
     "standard": TierPlan(n=None, epsilons=_levels(4, 8, 12, 16, 32), swept=frozenset({"fgsm", "pgd-40"}), attacks={

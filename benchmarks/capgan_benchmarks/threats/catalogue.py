@@ -6,6 +6,7 @@ from capgan_benchmarks.threats.artifact_fake_quant import ArtifactFakeQuant
 from capgan_benchmarks.threats.artifact_query import ArtifactQuery
 from capgan_benchmarks.threats.artifact_transfer import ArtifactTransfer
 from capgan_benchmarks.threats.bpda import Bpda
+from capgan_benchmarks.threats.class_head import ClassHead
 from capgan_benchmarks.threats.end_to_end import EndToEnd
 from capgan_benchmarks.threats.query import Query
 from capgan_benchmarks.threats.scenario import Scenario, Threat
@@ -15,7 +16,8 @@ from capgan_benchmarks.threats.white_box_victim import WhiteBoxVictim
 from capgan_edge.errors import ConfigError
 
 SCENARIOS: tuple[type[Scenario], ...] = (
-    Transfer, WhiteBoxVictim, Bpda, Query, EndToEnd, Stealthy, ArtifactTransfer, ArtifactQuery, ArtifactFakeQuant,
+    Transfer, WhiteBoxVictim, Bpda, Query, EndToEnd, ClassHead, Stealthy, ArtifactTransfer, ArtifactQuery,
+    ArtifactFakeQuant,
 )  # fmt: skip
 THREATS: tuple[Threat, ...] = tuple(scenario.threat for scenario in SCENARIOS)
 """From the least that an attacker knows of a pair to the most, then those about an artifact."""

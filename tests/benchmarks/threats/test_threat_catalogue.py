@@ -16,7 +16,7 @@ from capgan_export.source import Source
 
 def test_every_threat_model_has_a_name_and_says_in_words_who_and_what() -> None:
     assert [threat.name for threat in THREATS] == [
-        "transfer", "white-box-victim", "bpda", "query", "end-to-end", "stealthy",
+        "transfer", "white-box-victim", "bpda", "query", "end-to-end", "class-head", "stealthy",
         "artifact-transfer", "artifact-query", "artifact-fake-quant",
     ]  # fmt: skip
     assert len({threat.knows for threat in THREATS}) == len(THREATS)

@@ -17,7 +17,16 @@ NUM_OF_THE_REST = 2
 """Of these, so many are of the other outcome."""
 _ON_VICTIM = "white-box-victim"
 _SHOWN_FIRST = ("end-to-end", _ON_VICTIM)
-_INSTEAD = ("artifact-fake-quant", "artifact-transfer", "artifact-query", "query", "transfer", "bpda", "stealthy")
+_INSTEAD = (
+    "artifact-fake-quant",
+    "artifact-transfer",
+    "artifact-query",
+    "query",
+    "transfer",
+    "bpda",
+    "class-head",
+    "stealthy",
+)
 """Shown where neither of the first two was run."""
 
 

@@ -16,7 +16,7 @@ USUAL_EPSILON = 8 / 255
 """Of the paper's tables."""
 WITHOUT_DEFENCE = ("transfer", "white-box-victim")
 """Scenarios whose attacker does not know the defence."""
-WITH_EVERYTHING = ("end-to-end", "stealthy", "artifact-transfer", "artifact-fake-quant")
+WITH_EVERYTHING = ("end-to-end", "class-head", "stealthy", "artifact-transfer", "artifact-fake-quant")
 """Scenarios whose attacker knows the defence with its weights."""
 
 
