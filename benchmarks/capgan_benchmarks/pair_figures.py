@@ -36,9 +36,11 @@ class PairFigures:
     ) -> list[dict[str, Any]]:
         """Clean, FGSM and PGD-40 on f alone on `num_images` (None is all), PGD-40 end to end on `num_end_to_end`.
 
-        The end-to-end attack is the one that must not flatter: its gradients are fp32 whatever the others are.
+        Of a purifier with a class head, PGD-40 on that as well. These two must not flatter: their gradients are fp32
+        whatever the others' are.
         """
         from capgan_edge.attacks import FGSM, PGD
+        from capgan_edge.models.robust_purifier import RobustPurifier
 
         images = self.test.take(num_images, seed=self.seed)
         say(f"clean, n = {len(images)}")
@@ -50,6 +52,10 @@ class PairFigures:
         say(f"PGD-40 on f(T(.)), n = {len(few)}")
         both = Chain(self.pair.purifier, self.fast_victim)
         self._score(attacked_set(PGD(steps=40, seed=self.seed), both, "f(T(.))", few, is_bf16=False))
+        if isinstance(self.pair.purifier, RobustPurifier):
+            say(f"PGD-40 on the class head, n = {len(few)}")
+            self._score(attacked_set(PGD(steps=40, seed=self.seed), self.pair.purifier.class_logits, "the class head",
+                                     few, is_bf16=False))  # fmt: skip
         return self.figures
 
     def _score(self, attacked: AttackedSet) -> None:

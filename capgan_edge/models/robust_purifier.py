@@ -117,6 +117,10 @@ class RobustPurifier(Purifier):
             seen_BC = seen_BC.detach()
         return Decided(levels[-1], class_logits_BK, self.domain_head(seen_BC).float())
 
+    def class_logits(self, x_BCHW: Tensor) -> Tensor:
+        """Return what the class head says, [B, K]: the decision, which who attacks the purifier climbs as well."""
+        return self.decide(x_BCHW).class_logits_BK
+
     def paint(self, x_BCHW: Tensor, features_BCHW: Tensor, class_logits_BK: Tensor) -> Tensor:
         """Return the image from which the victim is to read the class: float32 RGB in [0, 1]."""
         shares_BK = F.softmax(class_logits_BK, dim=1)

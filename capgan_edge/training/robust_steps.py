@@ -79,7 +79,7 @@ class RobustSteps:
         """Return what a stage makes robust, from images to class logits: the head alone, or f(T(.))."""
         if stage == "head":
             assert isinstance(purifier, RobustPurifier)
-            return lambda x_BCHW: purifier.decide(x_BCHW).class_logits_BK
+            return purifier.class_logits
         return lambda x_BCHW: self.victim(purifier(x_BCHW))
 
     def attacked(self, stage: StageName) -> Callable[[Tensor], Logits]:

@@ -27,6 +27,7 @@ from capgan_benchmarks.robust_options.painted import drawn_signs, picture_of
 from capgan_benchmarks.robust_options.spent import epochs_of
 from capgan_benchmarks.robust_options.training import config_of, initial_of, new_shape
 from capgan_edge import data, zoo
+from capgan_edge.attacks import PGD
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.presets import purifier_from
@@ -178,9 +179,9 @@ def test_the_alternative_is_attacked_at_both_sizes(images: ImageSet, monkeypatch
     own = replace(images, labels_N=labels_N)
     asked: list[ImageSet] = []
 
-    def noted(model: Any, test: ImageSet, *attacks: Any, knowledge: str) -> list[dict[str, Any]]:
+    def noted(model: Any, test: ImageSet, *attacks: Any, **options: Any) -> list[dict[str, Any]]:
         asked.append(test)
-        return figures_of(model, test, *attacks, knowledge=knowledge)
+        return figures_of(model, test, *attacks, **options)
 
     monkeypatch.setattr(measuring, "figures_of", noted)
     found = figures(model, own, 4, steps=3, seed=0)
@@ -192,6 +193,29 @@ def test_the_alternative_is_attacked_at_both_sizes(images: ImageSet, monkeypatch
     assert percents[0] == 100
     assert percents[1] >= percents[2]
     assert [round(255 * figure["settings"]["epsilon"]) for figure in found[1:]] == [4, 8, 4, 8]
+
+
+def test_an_image_is_right_only_where_the_head_behind_it_cannot_be_climbed_either(images: ImageSet) -> None:
+    """A model that hides its gradient holds under its own attack; what it reads its decision from does not."""
+    torch.manual_seed(0)
+    weight = torch.randn(10, 3 * 32 * 32) / 50
+
+    def head(x_BCHW: torch.Tensor) -> torch.Tensor:
+        return x_BCHW.flatten(1) @ weight.T
+
+    def hidden(x_BCHW: torch.Tensor) -> torch.Tensor:
+        return head((x_BCHW * 255).round() / 255) + 0 * x_BCHW.sum()
+
+    labels_N = head(torch.from_numpy(images.images_NHWC).permute(0, 3, 1, 2).float() / 255).argmax(1).numpy()
+    own, attack = replace(images, labels_N=labels_N), PGD(steps=3)
+    (clean, alone), (_, both), (_, climbed) = (
+        figures_of(model, own, attack, knowledge="f(T(.))", behind=behind)
+        for model, behind in ((hidden, None), (hidden, head), (head, None))
+    )
+    assert clean["percent"] == 100
+    assert alone["percent"] > both["percent"]
+    assert both["percent"] <= climbed["percent"]
+    assert (alone["on"], both["on"]) == (["f(T(.))"], ["f(T(.))", "the class head"])
 
 
 def test_epochs_of_a_packaged_training_are_those_of_its_log() -> None:

@@ -3,7 +3,7 @@
     capgan-edge train victim --adversarial n-fgsm --data gtsrb32 --epochs 6 --small-crop-epochs 4 -o runs/at
     python -m capgan_benchmarks.robust_options.adversarial_training gtsrb-robust-nano runs/at
 
-Both are attacked with their own gradients, end to end. Writes
+Both are attacked with their own gradients, end to end, T by those of its class head as well. Writes
 `benchmarks/results/robust-alternative-PAIR_HARDWARE_DATE.json`: accuracy, what each costs in training and in use.
 """
 
@@ -43,6 +43,7 @@ def main(
     """Attack both, and write the record."""
     from capgan_benchmarks.demo.environment import read_environment
     from capgan_edge import data, zoo
+    from capgan_edge.models.robust_purifier import RobustPurifier
     from capgan_edge.training.runs import load_victim_run
 
     robust_card(name)
@@ -50,8 +51,9 @@ def main(
     train, test = data.load(pair.data, "train"), data.load(pair.data, "test")
     systems = [of_pair(pair, train), of_victim(run, victim, pair, train)]
     attacked = test.take(num_images, seed=seed)
-    for system, model in zip(systems, models(pair, victim), strict=True):
-        system["figures"] = figures(model, attacked, num_autoattacked, steps=steps, seed=seed)
+    assert isinstance(pair.purifier, RobustPurifier)
+    for system, model, behind in zip(systems, models(pair, victim), (pair.purifier.class_logits, None), strict=True):
+        system["figures"] = figures(model, attacked, num_autoattacked, steps=steps, seed=seed, behind=behind)
     record = record_head(KIND, command="python -m capgan_benchmarks.robust_options.adversarial_training",
                          environment=asdict(read_environment(None)))  # fmt: skip
     record |= {"pair": name, "weights_sha256": pair.card["weights_sha256"], "data": test.name, "n": len(attacked),
@@ -69,14 +71,21 @@ def models(pair: Pair, victim: SimpleResNet) -> list[Model]:
     return [Chain(pair.purifier, folded(pair.victim)), folded(victim)]
 
 
-def figures(model: Model, test: ImageSet, num_autoattacked: int, *, steps: int, seed: int) -> list[dict[str, Any]]:
-    """Return clean accuracy, PGD's at every epsilon, and AutoAttack's on some of the images, if on any."""
+def figures(
+    model: Model, test: ImageSet, num_autoattacked: int, *, steps: int, seed: int, behind: Model | None = None
+) -> list[dict[str, Any]]:
+    """Return clean accuracy, PGD's at every epsilon, and AutoAttack's on some of the images, if on any.
+
+    PGD is made on the model, and where there is one on the class head behind it; AutoAttack, which leaves an image as
+    soon as it fools, on the model alone.
+    """
     from capgan_benchmarks.robust_options.measuring import figures_of
     from capgan_edge.attacks import PGD, AutoAttack
 
     radii = [epsilon / 255 for epsilon in EPSILONS]
     knowledge = "its own gradients"
-    found = figures_of(model, test, *(PGD(epsilon=e, steps=steps, seed=seed) for e in radii), knowledge=knowledge)
+    found = figures_of(model, test, *(PGD(epsilon=e, steps=steps, seed=seed) for e in radii), knowledge=knowledge,
+                       behind=behind)  # fmt: skip
     if not num_autoattacked:
         return found
     few = test.take(num_autoattacked, seed=seed)  # drawn: the first of them are all of the first classes

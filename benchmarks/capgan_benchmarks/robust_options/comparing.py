@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from capgan_benchmarks.records import record_head, revision
 from capgan_benchmarks.robust_options.arms import Arm, Group, arms_of, group_of
 from capgan_benchmarks.robust_options.cost import macs_of, robust_pflop
-from capgan_benchmarks.robust_options.measuring import figures_of
+from capgan_benchmarks.robust_options.measuring import CLASS_HEAD, figures_of
 from capgan_benchmarks.robust_options.packaged import robust_card
 from capgan_benchmarks.robust_options.training import Trained, config_of, train_arm
 from capgan_edge.files import make_folder, write_json
@@ -108,12 +108,12 @@ def _measured(
     macs = macs_of(purifier, pair.victim, pair.size_px)
     if group.is_head:
         assert isinstance(purifier, RobustPurifier)
-        decider = purifier
-        figures = figures_of(lambda x_BCHW: decider.decide(x_BCHW).class_logits_BK, test,
-                             PGD(steps=budget.steps, seed=budget.seed), knowledge="the class head")  # fmt: skip
+        figures = figures_of(purifier.class_logits, test, PGD(steps=budget.steps, seed=budget.seed),
+                             knowledge=CLASS_HEAD)  # fmt: skip
     else:
+        behind = purifier.class_logits if isinstance(purifier, RobustPurifier) else None
         figures = figures_of(Chain(purifier, folded(pair.victim)), test, PGD(steps=budget.steps, seed=budget.seed),
-                             knowledge="f(T(.))")  # fmt: skip
+                             knowledge="f(T(.))", behind=behind)  # fmt: skip
     pflop, settings = 0.0, None
     if config is not None:
         pflop = robust_pflop(config, macs, budget.num_images, size_px=pair.size_px[0])[-1]

@@ -12,6 +12,7 @@ from capgan_benchmarks.right import right_of
 from capgan_benchmarks.robust_options.adversarial_training import KIND as ALTERNATIVE
 from capgan_benchmarks.robust_options.arms import GROUPS
 from capgan_benchmarks.robust_options.curves import drawn
+from capgan_benchmarks.robust_options.measuring import CLASS_HEAD
 from capgan_benchmarks.robust_options.spent import KIND as SPENT
 from capgan_benchmarks.statistics import paired_interval_points
 
@@ -37,6 +38,8 @@ def measured_sections() -> str:
 
 def _group_section(record: Record) -> str:
     what = "the class head alone" if record["is_head"] else "f(T(.))"
+    if not record["is_head"] and any(_is_on_head(arm) for arm in record["arms"]):
+        what = "f(T(.)) and on its class head, the worse for each image,"
     batch = next(arm["config"]["batch_size"] for arm in record["arms"] if arm["config"])
     budget = (
         f"`{record['command']} {record['group']} --pair {record['pair']}`: {record['num_images']} training images an "
@@ -84,7 +87,8 @@ def _alternative_section(record: Record) -> str:
     return "\n\n".join(
         [
             f"### {record['pair']} beside the same classifier trained adversarially",
-            f"`{record['command']} {record['pair']} RUN`; each is attacked with its own gradients, fp32; "
+            f"`{record['command']} {record['pair']} RUN`; each is attacked with its own gradients"
+            f"{', T also with those of its class head, the worse for each image' if _is_on_head(first) else ''}, fp32; "
             f"{_origin(record)}. Trained on attacks of {_trained_on(first)} and {_trained_on(second)}; T's weights are "
             "averaged, its gradient clipped and its best epoch by PGD-10 taken; the other's are those of its last "
             "epoch. Seconds are those that the two runs took, not always on the same machine; operations are counted "
@@ -92,6 +96,11 @@ def _alternative_section(record: Record) -> str:
             "\n".join(lines),
         ]
     )
+
+
+def _is_on_head(system: Mapping[str, Any]) -> bool:
+    """Whether the class head was attacked beside f(T(.))."""
+    return any(CLASS_HEAD in figure.get("on", ()) for figure in system["figures"])
 
 
 def _trained_on(system: Mapping[str, Any]) -> str:

@@ -46,7 +46,7 @@ class ClassHead:
 
     def decide(self, x_BCHW: Tensor) -> Tensor:
         """Return the head's logits: what is climbed."""
-        return self._purifier().decide(x_BCHW).class_logits_BK
+        return self._purifier().class_logits(x_BCHW)
 
     def _purifier(self) -> RobustPurifier:
         if why := why_no_head(self.defended):
