@@ -47,7 +47,7 @@ def main(
     """Train (or resume) a recipe, measure the pair, package it."""
     from capgan_edge import data
     from capgan_edge.training.device import has_fast_bf16
-    from capgan_edge.training.recipes import PACKAGED, RECIPES, train_recipe
+    from capgan_edge.training.recipes import PACKAGED, RECIPES, check_runs, train_recipe
     from capgan_edge.training.runs import is_finished
 
     if not (ROOT / "pyproject.toml").is_file():
@@ -64,6 +64,7 @@ def main(
             put_victim(victim_of, run_path / "victim", recipe)
         if not is_finished(run_path / "purifier"):
             train_recipe(name, run_path, is_resumed=run_path.exists())
+        check_runs(recipe, run_path, len(data.load(recipe.data, "test").class_names))
         tensors, card = packaged(name, run_path, asdict(recipe))
         if victim_of:
             card = with_kept_victim(victim_of, card)

@@ -24,7 +24,7 @@ PRESETS: Mapping[str, PurifierConfig] = MappingProxyType(
                                output="residual", has_skips=True),
         # Decides the class and paints it: what holds where the attacker has the gradient of all of it.
         "robust-nano": RobustPurifierConfig(),
-        # The same with a map of each class for the painter: what many classes are drawn from sooner.
+        # The same with a map of each class for the painter, of 8 by 8: for many classes.
         "robust-nano-maps": RobustPurifierConfig(class_map_px=8),
         # Twice as wide, four times the cost: a teacher for robust-nano, or where the device has room for it.
         "robust-small": RobustPurifierConfig(ngf=32, middle_channels=96, feature_channels=256),

@@ -41,8 +41,8 @@ class RobustPurifierConfig(PurifierConfig):
     """Residual blocks at a quarter of the resolution."""
     num_classes: int = 10
     class_map_px: int = 0
-    """Side of a learned map of each class, of the painter's widest features, which is laid under what it draws of the
-    class; 0 is a single vector a class, which many classes are hardly drawn from."""
+    """Side of a learned map of each class, in places of the features at a quarter of the resolution (8 for images of
+    32 px), which is laid under what the painter draws of the class; 0 is a single vector a class."""
     reach: float = 2.0
     """Largest residual, in [0, 2]: 1 turns any pixel into any other, 2 does so with a gradient left."""
     end_kernel_px: int = 3
@@ -191,8 +191,10 @@ class ClassMaps(nn.Module):
         nn.init.zeros_(self.mixed.weight)
 
     def forward(self, shares_BK: Tensor, size_px: tuple[int, int]) -> Tensor:
-        """Return [B, channels, *size_px]: images of another size than those that were trained on stretch the maps."""
+        """Return [B, channels, *size_px]; features of another size than the maps take the nearest place of these."""
         maps_BCHW: Tensor = self.mixed(shares_BK).unflatten(1, (self.channels, self.size_px, self.size_px))
-        if size_px == (self.size_px, self.size_px):
-            return maps_BCHW
-        return F.interpolate(maps_BCHW, size=size_px, mode="bilinear", align_corners=False)
+        for axis, length in enumerate(size_px, start=2):
+            if length != self.size_px:
+                nearest = torch.arange(length, device=maps_BCHW.device) * self.size_px // length
+                maps_BCHW = maps_BCHW.index_select(axis, nearest)
+        return maps_BCHW

@@ -118,7 +118,10 @@ def purifier_command(
     out: Out = Path("runs/purifier"),
     preset: Annotated[
         str | None,
-        typer.Option(help="paper, small or nano (default); of --mode robust: robust-nano (default) or robust-small."),
+        typer.Option(
+            help="paper, small or nano (default); of --mode robust: robust-nano (default), robust-nano-maps "
+            "(for many classes) or robust-small."
+        ),
     ] = None,
     mode: Annotated[
         Mode | None,
@@ -229,11 +232,11 @@ def recipe_command(
             help="signs-nano, signs-demo, cifar10-nano, gtsrb-nano, cifar10-robust-nano or gtsrb-robust-nano."
         ),
     ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of both runs (default: runs/NAME).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the runs (default: runs/NAME).")] = None,
     resume: Resume = False,
     is_json: Json = False,
 ) -> None:
-    """Make a packaged pair again from nothing: its victim, then its purifier."""
+    """Make a packaged pair again from nothing: its victim, then its purifier (after a first run, where it has one)."""
     from capgan_edge.training.start import start_recipe
 
     _tell(start_recipe(name, out or Path("runs") / name, is_resumed=resume), is_json=is_json)

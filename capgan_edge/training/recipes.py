@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,7 +13,7 @@ from capgan_edge import data
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.presets import preset
-from capgan_edge.models.purifier import Purifier
+from capgan_edge.models.purifier import Purifier, PurifierConfig
 from capgan_edge.models.robust_purifier import with_classes
 from capgan_edge.models.victim import SimpleResNet
 from capgan_edge.training.checkpoint import read_pointer
@@ -23,12 +23,22 @@ from capgan_edge.training.origin import resumed_device
 from capgan_edge.training.purifier import PurifierRun
 from capgan_edge.training.robust import RobustRun
 from capgan_edge.training.robust_config import RobustConfig
-from capgan_edge.training.runs import has_started, is_finished, load_purifier_run, load_victim_run, victim_state
+from capgan_edge.training.robust_initial import check_initial
+from capgan_edge.training.runs import (
+    FIRST,
+    has_started,
+    is_finished,
+    load_purifier_run,
+    load_victim_run,
+    shipped_pointer,
+    victim_state,
+)
+from capgan_edge.training.stored import settings_from
 from capgan_edge.training.victim import VictimConfig, train_victim
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class First:
+class FirstRun:
     """An earlier run of the mode `robust`, which a recipe's purifier is trained further from."""
 
     preset: str
@@ -45,8 +55,23 @@ class Recipe:
     preset: str
     purifier: CapGanConfig | RobustConfig
     """The mode `cap-gan` or the mode `robust`, by its settings."""
-    first: First | None = None
+    first: FirstRun | None = None
     """What a purifier with `init` of `run` starts from: another run, `RUN/first`."""
+
+    def __post_init__(self) -> None:
+        starts_from_run = isinstance(self.purifier, RobustConfig) and self.purifier.init == "run"
+        if starts_from_run != (self.first is not None):
+            raise ConfigError(
+                f"expected a first run together with init 'run' of the mode robust, got {self.first} and "
+                f"{self.purifier}"
+            )
+        if self.first is not None and isinstance(self.purifier, RobustConfig):
+            check_initial(self.purifier, preset(self.preset), preset(self.first.preset))
+
+    def runs(self) -> dict[str, tuple[CapGanConfig | RobustConfig, str]]:
+        """Return settings and preset of the purifier's runs by the names of their folders, in order of training."""
+        first = {} if self.first is None else {FIRST: (self.first.purifier, self.first.preset)}
+        return {**first, "purifier": (self.purifier, self.preset)}
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -89,17 +114,17 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             data="cifar10-jpeg",
             victim=VictimConfig(epochs=30, small_crop_epochs=14),
             preset="robust-nano",
-            purifier=RobustConfig(head_epochs=36, head_small_crop_epochs=28, painter_epochs=2, whole_epochs=3),
+            purifier=RobustConfig(head_epochs=36, head_small_crop_epochs=28, painter_epochs=2, whole_epochs=3,
+                                  attacks_head=False),
         ),
-        # What one core without bf16 makes in three hours. Trained at 8/255, measured at 4/255 too. The first run's
-        # painter could draw hardly half of the 43 classes, and its last stage gave up what the head knew; trained
-        # further, with class maps, every stage once more.
+        # What one core without bf16 makes in three hours. Trained at 8/255, measured at 4/255 too. The first run
+        # learned to draw few of the 43 classes, and its last stage gave up what the head knew: again, with class maps.
         "gtsrb-robust-nano": Recipe(
             data="gtsrb32",
             victim=VictimConfig(epochs=7, small_crop_epochs=4, is_mirrored=False),
-            first=First(preset="robust-nano",
+            first=FirstRun(preset="robust-nano",
                         purifier=RobustConfig(head_epochs=7, head_small_crop_epochs=5, painter_epochs=1,
-                                              whole_epochs=1, is_mirrored=False)),
+                                              whole_epochs=1, is_mirrored=False, attacks_head=False)),
             preset="robust-nano-maps",
             purifier=RobustConfig(init="run", head_epochs=1, head_small_crop_epochs=0, learning_rate=0.05,
                                   draw_epochs=2, painter_epochs=1, whole_epochs=1, is_mirrored=False),
@@ -124,40 +149,56 @@ def train_recipe(
         DataError: the recipe's data is not there.
     """
     recipe = recipe_of(name)
-    victim_path, first_path, purifier_path = (run_path / kind for kind in ("victim", "first", "purifier"))
+    victim_path, first_path, purifier_path = (run_path / kind for kind in ("victim", FIRST, "purifier"))
     started = [path for path in (victim_path, first_path, purifier_path) if has_started(path)]
     if started and not is_resumed:
         raise ConfigError(
             f"expected a new folder, got {run_path}, which holds the run {started[0].name}; --resume it, or name "
             "another with --out"
         )
-    fabric = fabric or _start_fabric(started)
     train = data.load(recipe.data, "train")
+    check_runs(recipe, run_path, len(train.class_names))
+    fabric = fabric or _start_fabric(started)
     if not is_finished(victim_path):
         train_victim(recipe.victim, train, victim_path, fabric, is_resumed=victim_path in started, source=recipe.data)
     victim = load_victim_run(victim_path)
-    initial = None
-    if recipe.first is not None:
-        if not is_finished(first_path):
-            before = replace(recipe, preset=recipe.first.preset, purifier=recipe.first.purifier, first=None)
-            _trained(_purifier_run(before, victim, train, first_path, fabric), is_resumed=first_path in started)
-        initial = load_purifier_run(first_path / "best.json")[0]
-    run = _purifier_run(recipe, victim, train, purifier_path, fabric, initial)
-    return _trained(run, is_resumed=purifier_path in started), victim, train
+    initial: Purifier | None = None
+    for kind, (config, preset_name) in recipe.runs().items():
+        path = run_path / kind
+        shape = with_classes(preset(preset_name), len(train.class_names))
+        run = _purifier_run(recipe, config, shape, victim, train, path, fabric, initial)
+        if path in started:
+            run.resume()
+        trained = run.run()
+        initial = load_purifier_run(shipped_pointer(path))[0] if kind == FIRST else None
+    return trained if isinstance(trained, Purifier) else trained.purifier, victim, train
 
 
-def _trained(run: PurifierRun | RobustRun, *, is_resumed: bool) -> Purifier:
-    if is_resumed:
-        run.resume()
-    trained = run.run()
-    return trained if isinstance(trained, Purifier) else trained.purifier
+def check_runs(recipe: Recipe, run_path: Path, num_classes: int) -> None:
+    """Raise ConfigError where a folder holds purifiers' runs of other settings than the recipe's, or half of them."""
+    for kind, (config, preset_name) in recipe.runs().items():
+        path = run_path / kind
+        if not has_started(path):
+            if kind == FIRST and has_started(run_path / "purifier"):
+                raise ConfigError(
+                    f"expected {path}, which the recipe's purifier is trained further from, beside "
+                    f"{run_path / 'purifier'}, got none: an earlier recipe made it; train in a new folder"
+                )
+            continue
+        purifier, _, checkpoint = load_purifier_run(path)
+        shape = with_classes(preset(preset_name), num_classes)
+        if purifier.config != shape or settings_from(type(config), checkpoint.state.get("config"), path) != config:
+            raise ConfigError(
+                f"expected a run of the recipe's settings and of {preset_name}, got {path}, which was made with "
+                "others; train in a new folder"
+            )
 
 
 def _purifier_run(
-    recipe: Recipe, victim: SimpleResNet, train: ImageSet, path: Path, fabric: Fabric, initial: Purifier | None = None
-) -> PurifierRun | RobustRun:
-    config, identity = recipe.purifier, victim_state(victim)
-    shape = with_classes(preset(recipe.preset), len(train.class_names))
+    recipe: Recipe, config: CapGanConfig | RobustConfig, shape: PurifierConfig, victim: SimpleResNet, train: ImageSet,
+    path: Path, fabric: Fabric, initial: Purifier | None,
+) -> PurifierRun | RobustRun:  # fmt: skip
+    identity = victim_state(victim)
     if isinstance(config, RobustConfig):
         return RobustRun(config, shape, victim, identity, train, path, fabric, source=recipe.data, initial=initial)
     return PurifierRun(config, shape, victim, identity, train, path, fabric, source=recipe.data)

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from capgan_edge.models.presets import PRESETS
+from capgan_edge.models.presets import PRESETS, config_kind
 from capgan_edge.training.checkpoint import read_pointer
 from capgan_edge.training.losses import WEIGHT_PRESETS
 from capgan_edge.training.origin import contradiction
 from capgan_edge.training.runs import has_started
+from capgan_edge.training.stored import settings_from
 
 _SETTING_OF = {"mirror": "is_mirrored"}
 _IN_LEVELS = ("smallest_epsilon",)
@@ -31,7 +32,10 @@ def refuse_other_settings(run_path: Path, given: Mapping[str, Any]) -> None:
     state = read_pointer(run_path / "last.json")["state"]
     config = state.get("config")
     its = dict(config) if isinstance(config, dict) else {}
-    its["preset"] = state.get("purifier")
+    shape = state.get("purifier")
+    if isinstance(shape, dict):  # a shape from before a setting existed is that of its default
+        shape = asdict(settings_from(config_kind(shape), shape, run_path))
+    its["preset"] = shape
     for option, value in given.items():
         stored = its.get(_SETTING_OF.get(option, option))
         if option in _IN_LEVELS:

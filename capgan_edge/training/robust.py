@@ -39,6 +39,7 @@ from capgan_edge.training.origin import origin_state
 from capgan_edge.training.robust_attack import noise_generator
 from capgan_edge.training.robust_config import RobustConfig, attack_steps
 from capgan_edge.training.robust_ema import WeightAverage
+from capgan_edge.training.robust_initial import check_initial, initial_state, merged
 from capgan_edge.training.robust_labels import cutmix, soft_labels
 from capgan_edge.training.robust_overfitting import Watched, has_collapsed, more_steps
 from capgan_edge.training.robust_stages import Stage, awp_gamma_at, crop_px_at, stage_at
@@ -70,10 +71,12 @@ class RobustRun:
     ) -> None:
         check_size(train, smallest_px=SMALLEST_PURIFIER_PX)
         check_shape(config, purifier, len(train.class_names))
+        if initial is not None:
+            check_initial(config, purifier, initial.config)
         teacher = load_teacher(config, victim_state, train)
         make_folder(run_path)
         self.origin = origin_state(source, fabric)
-        self.taught_by = teacher_state(teacher)
+        self.taught_by, self.started_from = teacher_state(teacher), initial_state(initial)
         self.config, self.shape, self.fabric, self.run_path = config, purifier, fabric, run_path
         self.victim, self.victim_state, self.train_set = victim.eval().requires_grad_(False), victim_state, train
         torch.manual_seed(config.seed)
@@ -82,8 +85,8 @@ class RobustRun:
                                rank=fabric.global_rank, world_size=fabric.world_size)  # fmt: skip
         fast = place(fabric, folded(self.victim) if isinstance(self.victim, SimpleResNet) else self.victim)
         self.t_ac = place(fabric, purifier_from(purifier))
-        if initial is not None:  # new class maps stay zero
-            self.t_ac.load_state_dict(self.t_ac.state_dict() | initial.state_dict())
+        if initial is not None:
+            self.t_ac.load_state_dict(merged(self.t_ac, initial))
         self.average = WeightAverage(self.t_ac, config.ema_decay)
         self.steps = RobustSteps(self.t_ac, fast, config, fabric, None if teacher is None else place(fabric, teacher))
         self.watch = RobustWatch(held_out.take(config.num_watched, seed=config.seed), config.epsilon, fabric,
@@ -104,6 +107,7 @@ class RobustRun:
         check_same_teacher(checkpoint.state, self.taught_by, self.run_path)
         self.first_epoch, self.best_percent = checkpoint.epoch, best_percent_of(checkpoint)
         self.state = state_from(checkpoint.state, self.run_path)
+        self.started_from = {name: checkpoint.state[name] for name in ("initial",) if name in checkpoint.state}
         if checkpoint.epoch < self.config.epochs:
             stage = stage_at(self.config, checkpoint.epoch)
             self.steps.enter(stage)
@@ -115,9 +119,12 @@ class RobustRun:
         """Train to the last epoch and return the purifier that ships.
 
         Raises:
+            ConfigError: `init` is `run`, and there is neither a purifier to start from nor a checkpoint to go on from.
             TrainingError: a loss became NaN; the last good checkpoint is kept.
         """
         config, total_steps = self.config, self.config.epochs * len(self.batches)
+        if config.init == "run" and not self.started_from and not self.first_epoch:
+            raise ConfigError("expected a purifier to start from with init 'run', got none; name its run")
         if self.fabric.is_global_zero and self.first_epoch < config.epochs:
             mark_started(self.run_path)
         with Journal(self.run_path, total_steps=total_steps, done_steps=self.first_epoch * len(self.batches),
@@ -213,7 +220,7 @@ class RobustRun:
                  "victim": dict(self.victim_state), "class_names": list(train.class_names),
                  "size_px": list(train.size_px), "data": train.name, "stage": stage.name,
                  "best_percent": self.best_percent, "row": row,
-                 **asdict(self.state), **self.origin, **self.taught_by}  # fmt: skip
+                 **asdict(self.state), **self.origin, **self.taught_by, **self.started_from}  # fmt: skip
         save_checkpoint(self.run_path, Checkpoint(kind="purifier", epoch=epoch, tensors=tensors, state=state),
                         is_best=is_best)  # fmt: skip
         draw_losses(self.run_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -11,12 +11,13 @@ from capgan_edge import data
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.purifier import Purifier, PurifierConfig
-from capgan_edge.models.robust_purifier import with_class_maps, with_classes
+from capgan_edge.models.robust_purifier import with_classes
 from capgan_edge.training.brought import find_victim, own_victim
 from capgan_edge.training.checkpoint import load_checkpoint, read_pointer
 from capgan_edge.training.device import Precision
 from capgan_edge.training.robust import RobustRun
 from capgan_edge.training.robust_config import RobustConfig
+from capgan_edge.training.robust_initial import load_initial
 from capgan_edge.training.robust_teacher import lasting_teacher
 from capgan_edge.training.runs import check_same_victim, load_purifier_run, run_summary, victim_state
 from capgan_edge.training.start import (
@@ -90,11 +91,11 @@ def start_robust(
         check_same_victim(victim_state(own) if own else checkpoint.state["victim"], identity, out)
         fabric = fabric_of_run(checkpoint.state, out, precision, devices)
     else:
-        shape, initial = _start_of(config, preset, init_from, train)
         num_held_out = held_out_of(config.num_held_out, train)
         config = replace(config, num_held_out=num_held_out, num_watched=min(config.num_watched, num_held_out),
                          teacher=lasting_teacher(config))  # fmt: skip
         module, identity = find_victim(victim, weights, train)
+        shape, initial = _start_of(config, preset, init_from, identity, train)
         fabric = fabric_of_run({}, out, precision, devices)
     run = RobustRun(config, shape, module, identity, train, out, fabric, source=source, initial=initial)
     if is_resumed:
@@ -136,23 +137,17 @@ def is_robust_run(out: Path) -> bool:
 
 
 def _start_of(
-    config: RobustConfig, preset: str | None, init_from: Path | None, train: ImageSet
+    config: RobustConfig, preset: str | None, init_from: Path | None, victim: Mapping[str, Any], train: ImageSet
 ) -> tuple[PurifierConfig, Purifier | None]:
     """Return the shape, with a class head for these images, and the weights to start from."""
     if (init_from is not None) != (config.init == "run"):
         raise ConfigError(
             f"expected --init-from RUN together with --set init=run, got init={config.init} and {init_from or 'none'}"
         )
-    if init_from is not None:
-        initial = load_purifier_run(init_from)[0]
-        shape = initial.config if preset is None else with_classes(preset_of(preset), len(train.class_names))
-        if shape not in (initial.config, with_class_maps(initial.config, shape)):
-            raise ConfigError(
-                f"expected the shape of the purifier in {init_from}, or that with class maps, got --preset {preset}; "
-                "leave --preset out"
-            )
-        return shape, initial
-    return with_classes(preset_of(preset or DEFAULT_PRESET), len(train.class_names)), None
+    initial = None if init_from is None else load_initial(init_from, config, victim, train)
+    if initial is not None and preset is None:
+        return initial.config, initial
+    return with_classes(preset_of(preset or DEFAULT_PRESET), len(train.class_names)), initial
 
 
 def _value(name: str, text: str, hint: Any) -> Any:

@@ -16,7 +16,8 @@ from capgan_edge.models.purifier import Purifier
 from capgan_edge.models.robust_purifier import RobustPurifier
 from capgan_edge.models.weights import weights_sha256
 from capgan_edge.training.robust_config import RobustConfig
-from capgan_edge.training.runs import is_finished, load_purifier_run
+from capgan_edge.training.runs import is_finished, load_purifier_run, shipped_pointer
+from capgan_edge.training.same_task import check_same_task
 
 END_TO_END = ("painter", "whole")
 """Stages after which f(T(.)) is what was made robust."""
@@ -47,7 +48,7 @@ def load_teacher(config: RobustConfig, victim: Mapping[str, Any], train: ImageSe
             f"expected a finished run of the mode robust as teacher, got {folder}, {found} of the mode "
             f"{state.get('mode', 'cap-gan')!r:.40}; train it to its end with --mode robust, or name another"
         )
-    _check_same(state, victim, train, folder)
+    check_same_task(state, victim, train, folder, what="a teacher")
     _check_stages(config, purifier, state.get("stage"), folder)
     return purifier
 
@@ -85,7 +86,7 @@ def _find(spec: str) -> tuple[Path, Path]:
     path = Path(spec)
     try:
         if path.is_dir():
-            return path, next((path / n for n in ("best.json", "last.json") if (path / n).is_file()), path)
+            return path, shipped_pointer(path)
         if path.is_file():
             return path.parent, path
     except (OSError, ValueError):  # what the disk cannot name: a null, too long
@@ -96,39 +97,14 @@ def _find(spec: str) -> tuple[Path, Path]:
     )
 
 
-def _check_same(state: Mapping[str, Any], victim: Mapping[str, Any], train: ImageSet, folder: Path) -> None:
-    its_victim, classes, size_px = state["victim"], state.get("class_names"), state.get("size_px")
-    other = [key for key in its_victim if key in victim and its_victim[key] != victim[key]]
-    if other:
-        what = "victim"
-        wanted, found = (", ".join(f"{key} {str(one[key])[:12]}" for key in other) for one in (victim, its_victim))
-    elif classes != list(train.class_names):
-        what, wanted, found = "classes", _names(train.class_names, classes), _names(classes, train.class_names)
-    elif size_px != list(train.size_px):
-        what, wanted, found = "size in px", str(list(train.size_px)), f"{size_px!r:.40}"
-    else:
-        return
-    raise ConfigError(
-        f"expected a teacher of the same {what} ({wanted}), got {folder}, of {found}; train one before this victim on "
-        "these images, or name another"
-    )
-
-
 def _check_stages(config: RobustConfig, purifier: Purifier, stage: Any, folder: Path) -> None:
     if config.head_epochs and not isinstance(purifier, RobustPurifier):
         raise ConfigError(
             f"expected a teacher with a class head for the stage head, got {folder}, a purifier without one; train one "
-            "of a preset robust-..., or leave the stage out with --set init=run"
+            "of a preset robust-..., or leave the stage out with --set head_epochs=0"
         )
     if config.whole_epochs and stage not in END_TO_END:
         raise ConfigError(
             f"expected a teacher trained end to end for the stage whole, got {folder}, which ended with the stage "
             f"{stage!r:.40}; train its painter, or pass --set whole_epochs=0"
         )
-
-
-def _names(values: Any, others: Any) -> str:
-    """Return class names for a message, those first that the others do not have."""
-    if not isinstance(values, (list, tuple)) or not isinstance(others, (list, tuple)):
-        return f"{values!r:.100}"
-    return ", ".join(str(name) for name in sorted(values, key=lambda name: name in others))[:100]

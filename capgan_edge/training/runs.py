@@ -18,6 +18,8 @@ from capgan_edge.training.checkpoint import Checkpoint, Kind, load_checkpoint, l
 from capgan_edge.training.stored import check_fits, checked_count, settings_from
 
 FINISHED = "finished.json"
+FIRST = "first"
+"""Folder, beside `victim` and `purifier`, of the run that a recipe's purifier is trained further from."""
 
 
 def is_finished(run_path: Path) -> bool:
@@ -47,9 +49,14 @@ def mark_finished(run_path: Path, kind: Kind, epochs: int) -> None:
 
 
 def newest_finished(runs_path: Path, kind: Kind) -> Path | None:
-    """Return the folder of the newest finished run of a kind anywhere under `runs_path`, or None."""
+    """Return the folder of the newest finished run of a kind anywhere under `runs_path`, or None.
+
+    A recipe's first run, which its purifier is still to be trained further from, is none.
+    """
     found = []
     for path in runs_path.rglob(FINISHED):
+        if path.parent.name == FIRST and has_started(path.parent.parent / "victim"):
+            continue
         try:
             if json.loads(path.read_text())["kind"] == kind and is_finished(path.parent):
                 found.append((path.stat().st_mtime, path.parent))
@@ -105,6 +112,11 @@ def load_victim_run(path: Path) -> SimpleResNet:
             f"{path}: expected the state of a victim's run, got keys {sorted(state)}; train again"
         ) from error
     return _own_victim(checkpoint, units, num_classes, path, **encoding)
+
+
+def shipped_pointer(folder: Path) -> Path:
+    """Return the pointer file of what is exported of a run: its best epoch, the last where no best is kept."""
+    return next((folder / name for name in ("best.json", "last.json") if (folder / name).is_file()), folder)
 
 
 def load_purifier_run(path: Path) -> tuple[Purifier, SimpleResNet | None, Checkpoint]:

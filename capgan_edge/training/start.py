@@ -90,7 +90,7 @@ def start_purifier(
 
 
 def start_recipe(name: str, out: Path, *, is_resumed: bool) -> Summary:
-    """Train a recipe's victim and purifier under `out`; return the summary of both."""
+    """Train a recipe's victim and purifier under `out`; return the summary of each run."""
     from capgan_edge.training.recipes import train_recipe
 
     train_recipe(name, out, is_resumed=is_resumed)

@@ -23,13 +23,16 @@ LIMITS: Mapping[str, tuple[int, int]] = MappingProxyType(
     }
 )  # fmt: skip
 """Smallest and largest, of the whole numbers from which networks are built and generators seeded."""
+BEFORE: Mapping[str, Mapping[str, Any]] = MappingProxyType({"RobustConfig": MappingProxyType({"attacks_head": False})})
+"""What runs did from before a setting existed, where that is not its default, by the name of the settings' class."""
 _ANY_COUNT = (0, 2**31)
 _LARGEST = 1e30
 """Of real numbers: beyond it is a rate or a weight of nothing that was ever trained."""
 
 
 def settings_from(kind: type[T], values: Any, run: object) -> T:
-    """Return the settings of a dataclass from what a checkpoint stored; a field that is absent has its default.
+    """Return the settings of a dataclass from what a checkpoint stored; a field that is absent has its default,
+    or what was done before there was one.
 
     Raises:
         CheckpointError: `values` are not settings of this kind, or one is of another type or out of bounds.
@@ -37,7 +40,7 @@ def settings_from(kind: type[T], values: Any, run: object) -> T:
     if not isinstance(values, dict):
         raise _refused(run, f"{kind.__name__} as an object", values)
     hints = get_type_hints(kind)
-    given = dict(values)
+    given = {**BEFORE.get(kind.__name__, {}), **values}
     for name, value in values.items():
         if name not in hints:
             raise _refused(run, f"settings that {kind.__name__} has", name)

@@ -93,11 +93,9 @@ def _from_run(path: Path, victim: str | None, victim_state: Path | None, *, why:
     """Load a run: a purifier's folder stands for the best epoch, where there is one, a victim's for the last."""
     from capgan_edge.models.checkpoint import read_pointer
     from capgan_edge.models.victims import victim_from_module
-    from capgan_edge.training.runs import load_purifier_run
+    from capgan_edge.training.runs import load_purifier_run, shipped_pointer
 
-    pointer = (
-        next((path / n for n in ("best.json", "last.json") if (path / n).is_file()), path) if path.is_dir() else path
-    )
+    pointer = shipped_pointer(path) if path.is_dir() else path
     if pointer.is_file() and read_pointer(pointer)["kind"] == "victim":
         return _from_victim_run(path / "last.json" if path.is_dir() else path, victim, why=why)
     name = (pointer.parent if pointer.suffix == ".json" else pointer).resolve().name

@@ -97,9 +97,9 @@ def test_class_maps_start_as_nothing_and_are_mixed_by_the_shares(height_px: int,
     shares_BK = torch.tensor([[0.25, 0.75, 0, 0]])
     first, second, *_ = maps.mixed.weight.T.view(4, 8, 2, 2)
     torch.testing.assert_close(maps(shares_BK, (2, 2))[0], 0.25 * first + 0.75 * second)
-    stretched = maps(shares_BK, (4, 6))[0]
-    assert stretched.shape == (8, 4, 6)
-    torch.testing.assert_close(stretched[:, 0, 0], 0.25 * first[:, 0, 0] + 0.75 * second[:, 0, 0])
+    stretched, mixed = maps(shares_BK, (4, 6))[0], 0.25 * first + 0.75 * second
+    torch.testing.assert_close(stretched, mixed.repeat_interleave(2, 1).repeat_interleave(3, 2))
+    torch.testing.assert_close(maps(shares_BK, (1, 3))[0], mixed[:, :1, [0, 0, 1]])
     assert not torch.equal(purifier(x_BCHW), plain(x_BCHW))
 
 

@@ -13,8 +13,9 @@ from pointers import change, state_of
 from capgan_edge.cli import main
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.robust_purifier import RobustPurifierConfig
+from capgan_edge.models.weights import weights_sha256
 from capgan_edge.training.robust_config import RobustConfig, attack_steps
-from capgan_edge.training.robust_start import robust_config
+from capgan_edge.training.robust_start import robust_config, start_robust
 from capgan_edge.training.runs import load_purifier_run
 
 Output = pytest.CaptureFixture[str]
@@ -115,14 +116,36 @@ def test_a_robust_run_is_trained_further_in_any_stage_and_may_get_class_maps(
     shared = ["train", "purifier", "--data", str(photos), "--victim", str(pair_path / "victim"), *ROBUST, *SHORT]
     assert main([*shared, "-o", str(tmp_path / "first")]) == 0
     further = [*shared, "-o", str(tmp_path / "further"), "--set", "init=run", "--init-from", str(tmp_path / "first")]
-    assert main([*further, "--preset", "robust-small"]) == 1
-    assert "or that with class maps, got --preset robust-small; leave --preset out" in capsys.readouterr().err
-    assert main([*further, "--preset", "robust-nano-maps", "--set", "draw_epochs=1"]) == 0
+    for options, message in (
+        (["--preset", "robust-small"], "got ngf 32 for 16, middle_channels 96 for 48"),
+        (["--seed", "1"], "expected the images held back that"),
+        (["--set", "num_held_out=2", "--set", "num_watched=2"], "pass --set num_held_out=4"),
+    ):
+        assert main([*further, *options]) == 1
+        assert message in capsys.readouterr().err
+    with_maps = [*further, "--preset", "robust-nano-maps", "--set", "draw_epochs=1"]
+    assert main(with_maps) == 0
     config = load_purifier_run(tmp_path / "further")[0].config
     assert isinstance(config, RobustPurifierConfig)
     assert (config.class_map_px, config.num_classes) == (8, 2)
-    assert state_of(tmp_path / "further")["stage"] == "draw"
-    assert main([*shared, "-o", str(tmp_path / "further"), "--set", "draw_epochs=1", "--resume"]) == 0
+    state = state_of(tmp_path / "further")
+    assert state["stage"] == "draw"
+    assert state["initial"] == {"sha256": weights_sha256(load_purifier_run(tmp_path / "first" / "best.json")[0])}
+    resumed = [*shared, "-o", str(tmp_path / "further"), "--set", "draw_epochs=1", "--resume"]
+    assert main(resumed) == 0
+    assert main([*resumed, "--preset", "robust-nano"]) == 1
+    assert "--preset" in capsys.readouterr().err
+
+
+def test_a_further_run_starts_before_the_same_victim(photos: Path, pair_path: Path, tmp_path: Path) -> None:
+    victim = ["train", "victim", "--data", str(photos), "--epochs", "1", "--batch-size", "16", "--seed", "5"]
+    assert main([*victim, "-o", str(tmp_path / "other")]) == 0
+    shared = ["train", "purifier", "--data", str(photos), *ROBUST, *SHORT]
+    assert main([*shared, "--victim", str(pair_path / "victim"), "-o", str(tmp_path / "first")]) == 0
+    with pytest.raises(ConfigError, match="expected a run to start from of the same victim"):
+        start_robust(robust_config([*SHORT[1::2], "init=run"], batch_size=16), None, str(tmp_path / "other"), None,
+                     str(photos), tmp_path / "further", init_from=tmp_path / "first", precision="fp32", devices=None,
+                     is_resumed=False)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,8 @@ def of_pair(pair: Pair, train: ImageSet) -> dict[str, Any]:
     rows = epochs_of(pair.name, len(train))
     return {"name": "T before a frozen f", "epochs": len(rows), "pflop": round(rows[-1]["pflop"], 3),
             "seconds": rows[-1]["seconds"], "macs": macs_of(pair.purifier, pair.victim, pair.size_px).whole,
-            "config": asdict(runs_of(pair.card)[-1][0])}  # fmt: skip
+            "config": asdict(runs_of(pair.card)[-1][0]),
+            "first_configs": [asdict(config) for config, _ in runs_of(pair.card)[:-1]]}  # fmt: skip
 
 
 def of_victim(run: Path, victim: SimpleResNet, pair: Pair, train: ImageSet) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 Record = Mapping[str, Any]
@@ -54,16 +54,26 @@ def over_macs(records: Sequence[Record]) -> list[Curve]:
 
 
 def over_training(records: Sequence[Record]) -> list[Curve]:
-    """Return accuracy under PGD-10 on held-out images over what was spent: the class head (dashed), then f(T(.))."""
+    """Return accuracy under PGD-10 on held-out images over what was spent: the class head (dashed), then f(T(.)).
+
+    A pair that was trained further has curves of its own for each run.
+    """
     curves = []
     for colour, record in zip(_COLOURS, records, strict=False):
-        for name, is_end, stages in (("class head", False, ("head",)), ("f(T(.))", True, END_TO_END)):
+        kinds = (("class head", False, ("head",)), ("f(T(.))", True, END_TO_END))
+        for number, (what, is_end, stages) in product(sorted({_run_of(row) for row in record["epochs"]}), kinds):
             points = tuple(Point(x=row["pflop"], percent=row["pgd10_percent"]) for row in record["epochs"]
-                           if row["stage"] in stages)  # fmt: skip
+                           if row["stage"] in stages and _run_of(row) == number)  # fmt: skip
             if points:
+                name = what if number == 1 else f"{what}, trained further"
                 curves.append(Curve(name=f"{record['pair']}, {name}", points=points, colour=colour,
                                     is_dashed=not is_end))  # fmt: skip
     return curves
+
+
+def _run_of(row: Mapping[str, Any]) -> int:
+    """Return which of its pair's runs an epoch is of, from 1."""
+    return int(row.get("run", 1))
 
 
 def drawn(widths: Sequence[Record], trainings: Sequence[Record]) -> str:

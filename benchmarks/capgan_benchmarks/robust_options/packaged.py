@@ -28,9 +28,9 @@ def robust_card(name: str) -> dict[str, Any]:
 def runs_of(card: dict[str, Any]) -> list[tuple[RobustConfig, list[dict[str, float]]]]:
     """Return settings and log of the runs that made a packaged pair of the mode robust, in the order of training."""
     from capgan_edge.training.robust_config import RobustConfig
+    from capgan_edge.training.stored import settings_from
 
-    recipe, training = card["recipe"], card["training"]
-    first = [(recipe["first"]["purifier"], training["first"]["log"])] if recipe.get("first") else []
-    return [
-        (RobustConfig(**config), log) for config, log in [*first, (recipe["purifier"], training["purifier"]["log"])]
-    ]
+    recipe, training, name = card["recipe"], card["training"], card["name"]
+    runs = [(recipe["first"]["purifier"], training["first"]["log"])] if recipe.get("first") else []
+    runs.append((recipe["purifier"], training["purifier"]["log"]))
+    return [(settings_from(RobustConfig, config, name), log) for config, log in runs]

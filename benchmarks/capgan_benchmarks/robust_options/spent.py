@@ -53,11 +53,11 @@ def epochs_of(name: str, num_train: int) -> list[dict[str, Any]]:
     macs = macs_of(pair.purifier, pair.victim, pair.size_px)  # class maps, which a first run lacks, are a thousandth
     rows: list[dict[str, Any]] = []
     before = seconds = 0.0
-    for config, log in runs_of(pair.card):
+    for number, (config, log) in enumerate(runs_of(pair.card), start=1):
         spent = robust_pflop(config, macs, num_train - config.num_held_out, size_px=pair.size_px[0])
         for epoch, (row, pflop) in enumerate(zip(log, spent, strict=True)):
             seconds += row["seconds"]
-            rows.append({"epoch": len(rows) + 1, "stage": stage_at(config, epoch).name,
+            rows.append({"epoch": len(rows) + 1, "run": number, "stage": stage_at(config, epoch).name,
                          "pflop": round(before + pflop, 4), "seconds": round(seconds, 1),
                          "clean_percent": row["clean_percent"], "pgd10_percent": row["pgd10_percent"]})  # fmt: skip
         before += spent[-1]

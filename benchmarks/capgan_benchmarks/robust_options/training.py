@@ -91,10 +91,12 @@ def with_new_painter(arm: Arm, pair: Pair, *, seed: int) -> RobustPurifier:
 
     packaged = pair.purifier
     assert isinstance(packaged, RobustPurifier)
+    plain = replace(packaged.config, class_map_px=0)
+    purifier = RobustPurifier(replace(plain, class_map_px=arm.class_map_px))
     torch.manual_seed(seed)
-    purifier = RobustPurifier(replace(packaged.config, class_map_px=arm.class_map_px))
+    new = RobustPurifier(plain).state_dict()  # the same for every arm, with maps or without
     kept = {name: tensor for name, tensor in packaged.state_dict().items() if not name.startswith("painter.")}
-    purifier.load_state_dict(purifier.state_dict() | kept)
+    purifier.load_state_dict(purifier.state_dict() | new | kept)
     return purifier
 
 
