@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,10 +17,18 @@ from capgan_benchmarks.robustness.subject import Subject, find_subject
 from capgan_benchmarks.threats.class_head import ClassHead
 from capgan_benchmarks.threats.crafting import rows_of
 from capgan_benchmarks.threats.defended import Defended
+from capgan_benchmarks.threats.graph_twin import GraphTwin
+from capgan_calibration.qdq import int8_from_fp32
+from capgan_calibration.ranges import RangeConfig, measure_ranges
 from capgan_edge.attacks import FGSM, PGD
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig
+from capgan_edge.models.victim import SimpleResNet
+from capgan_edge.models.victims import victim_from_module
+from capgan_edge.runtime.ort import OrtRunner
+from capgan_export.fused import GraphOutputs
+from capgan_export.onnx_graph import graph_from_pair
 
 EPSILON = 8 / 255
 SHAPE = RobustPurifierConfig(ngf=2, middle_channels=4, feature_channels=6, num_blocks=1, num_classes=20)
@@ -100,3 +110,23 @@ def test_the_heads_gradient_is_what_is_looked_at_for_zeros(robust: Subject, sign
     assert ZeroGradients(robust).percent(job, rows_of(sign_images, slice(4))) == 0
     crafted = robust.scenario("class-head").craft(PGD(epsilon=EPSILON, steps=1), rows_of(sign_images, slice(2)))
     assert crafted.frames_NHWC.shape == (2, 32, 32, 3)
+
+
+@pytest.mark.parametrize("map_px", [8, 5], ids=["of the features' size", "of another"])
+def test_the_fake_quantised_twin_knows_class_maps(map_px: int, sign_images: ImageSet) -> None:
+    torch.manual_seed(0)
+    purifier = RobustPurifier(replace(SHAPE, class_map_px=map_px)).eval().requires_grad_(False)
+    for tensor in purifier.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.add_(0.1 * torch.rand_like(tensor))
+    module = SimpleResNet(20, units_per_stage=1).eval().requires_grad_(False)
+    victim = victim_from_module(module, {"kind": "simple-resnet", "name": "tiny"}, size_px=(32, 32))
+    fp32 = graph_from_pair(purifier, victim, size_px=(32, 32), outputs=GraphOutputs(), properties={})
+    frames_NHWC = sign_images.images_NHWC[:8]
+    int8 = int8_from_fp32(fp32, measure_ranges(fp32, frames_NHWC, RangeConfig()), keep_ends=False).model_bytes
+    with OrtRunner(int8, providers=("CPUExecutionProvider",), threads=1) as runner:
+        said = runner(frames_NHWC).logits_NK
+    x_NCHW = (torch.from_numpy(frames_NHWC).permute(0, 3, 1, 2) / 255).requires_grad_()
+    logits_NK = GraphTwin(int8)(x_NCHW)
+    assert np.abs(logits_NK.detach().numpy() - said).max() < 0.1 * np.abs(said).max()
+    assert torch.autograd.grad(logits_NK.sum(), x_NCHW)[0].abs().max() > 0
