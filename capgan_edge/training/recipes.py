@@ -117,9 +117,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             purifier=RobustConfig(head_epochs=36, head_small_crop_epochs=28, painter_epochs=2, whole_epochs=3,
                                   attacks_head=False),
         ),
-        # What one core without bf16 makes in two and a half hours. Trained at 8/255, measured at 4/255 too. The first run
-        # learned to draw few of the 43 classes, and its last stage gave up what the head knew: again, with class maps, and
-        # without that stage, which cost 5 points of clean accuracy here and left no more under attack.
+        # What one core without bf16 makes in two and a half hours. Trained at 8/255, measured at 4/255 too. The first
+        # run learned to draw few of the 43 classes, and its last stage gave up what the head knew: again, with class
+        # maps, and without that stage, which cost clean accuracy here and left no more under attack.
         "gtsrb-robust-nano": Recipe(
             data="gtsrb32",
             victim=VictimConfig(epochs=7, small_crop_epochs=4, is_mirrored=False),
