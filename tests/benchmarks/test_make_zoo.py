@@ -9,7 +9,10 @@ import torch
 
 from capgan_benchmarks.make_zoo import kept, pair_from, put_victim, training_facts
 from capgan_edge import zoo
+from capgan_edge.models.presets import preset
+from capgan_edge.models.robust_purifier import with_classes
 from capgan_edge.training.recipes import RECIPES
+from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.runs import is_finished, load_victim_run, victim_state
 from capgan_edge.training.stored import settings_from
 
@@ -37,3 +40,11 @@ def test_the_command_on_a_card_runs_the_recipe_on_the_card(name: str) -> None:
     for part in ("victim", "purifier"):  # a setting that is newer than the card has its default
         wanted = getattr(recipe, part)
         assert settings_from(type(wanted), card["recipe"][part], name) == wanted
+    shape = with_classes(preset(recipe.preset), len(card["labels"]))
+    assert settings_from(type(shape), card["purifier"], name) == shape
+    first = card["recipe"].get("first")
+    assert (first is None) == (recipe.first is None)
+    if recipe.first is not None:
+        assert first["preset"] == recipe.first.preset
+        assert settings_from(RobustConfig, first["purifier"], name) == recipe.first.purifier
+        assert len(card["training"]["first"]["log"]) == recipe.first.purifier.epochs

@@ -21,8 +21,9 @@ from capgan_benchmarks.robust_options.adversarial_training import figures, of_vi
 from capgan_benchmarks.robust_options.arms import GROUPS, Arm, Group, arms_of, group_of
 from capgan_benchmarks.robust_options.comparing import Budget, compared
 from capgan_benchmarks.robust_options.cost import Macs, epoch_pflop, macs_of, robust_pflop, victim_pflop
-from capgan_benchmarks.robust_options.curves import drawn
+from capgan_benchmarks.robust_options.curves import drawn, over_training
 from capgan_benchmarks.robust_options.measuring import figures_of
+from capgan_benchmarks.robust_options.packaged import runs_of
 from capgan_benchmarks.robust_options.painted import drawn_signs, picture_of
 from capgan_benchmarks.robust_options.spent import epochs_of
 from capgan_benchmarks.robust_options.training import config_of, initial_of, new_shape
@@ -225,6 +226,22 @@ def test_epochs_of_a_packaged_training_are_those_of_its_log() -> None:
     assert spent == sorted(spent)
     assert [row["stage"] for row in rows] == sorted((row["stage"] for row in rows),
                                                     key=["head", "draw", "painter", "whole"].index)  # fmt: skip
+
+
+def test_a_pair_that_was_trained_further_has_the_epochs_and_the_cost_of_both_runs() -> None:
+    card = zoo.card("gtsrb-robust-nano")
+    (first, first_log), (further, log) = runs_of(card)
+    assert (first.attacks_head, further.init) == (False, "run"), "a card from before the head was attacked says so"
+    rows = epochs_of("gtsrb-robust-nano", 29_209)
+    assert [row["run"] for row in rows] == [1] * len(first_log) + [2] * len(log)
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    assert [row["pgd10_percent"] for row in rows] == [row["pgd10_percent"] for row in (*first_log, *log)]
+    for column in ("pflop", "seconds"):
+        spent = [row[column] for row in rows]
+        assert spent == sorted(spent)
+    names = [curve.name for curve in over_training([{"pair": "gtsrb-robust-nano", "epochs": rows}])]
+    assert [name.partition(", ")[2] for name in names] == [
+        "class head", "f(T(.))", "class head, trained further", "f(T(.)), trained further"]  # fmt: skip
 
 
 def _figure(frames: str, right: list[int]) -> dict[str, Any]:
