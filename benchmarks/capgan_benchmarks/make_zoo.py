@@ -87,7 +87,7 @@ def packaged(name: str, run_path: Path, recipe: dict[str, Any]) -> tuple[dict[st
     """
     from capgan_edge.models.cost import cost_of
     from capgan_edge.training.robust_start import is_robust_run
-    from capgan_edge.training.runs import has_started, load_purifier_run, load_victim_run
+    from capgan_edge.training.runs import FIRST, has_started, load_purifier_run, load_victim_run
 
     path = run_path / "purifier"
     purifier, _, checkpoint = load_purifier_run(path / "best.json" if is_robust_run(path) else path)
@@ -110,7 +110,7 @@ def packaged(name: str, run_path: Path, recipe: dict[str, Any]) -> tuple[dict[st
         "recipe": recipe,
         "training": {
             kind: training_facts(run_path / kind)
-            for kind in ("victim", "first", "purifier")
+            for kind in ("victim", FIRST, "purifier")
             if has_started(run_path / kind)
         },
         "command": f"python -m capgan_benchmarks.make_zoo {name}",

@@ -25,7 +25,14 @@ from capgan_edge.training.losses import WEIGHT_PRESETS
 from capgan_edge.training.methods import judges_of, mode_of
 from capgan_edge.training.origin import is_drawn, resumed_device
 from capgan_edge.training.purifier import PurifierRun
-from capgan_edge.training.runs import check_same_victim, has_started, load_purifier_run, run_summary, victim_state
+from capgan_edge.training.runs import (
+    FIRST,
+    check_same_victim,
+    has_started,
+    load_purifier_run,
+    run_summary,
+    victim_state,
+)
 from capgan_edge.training.stored import check_fits, settings_from
 from capgan_edge.training.victim import VictimConfig, train_victim
 
@@ -94,7 +101,7 @@ def start_recipe(name: str, out: Path, *, is_resumed: bool) -> Summary:
     from capgan_edge.training.recipes import train_recipe
 
     train_recipe(name, out, is_resumed=is_resumed)
-    runs = {kind: run_summary(out / kind) for kind in ("victim", "first", "purifier") if has_started(out / kind)}
+    runs = {kind: run_summary(out / kind) for kind in ("victim", FIRST, "purifier") if has_started(out / kind)}
     return {"recipe": name, "run": str(out)} | runs
 
 
