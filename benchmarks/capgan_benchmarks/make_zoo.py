@@ -6,6 +6,7 @@
     python -m capgan_benchmarks.make_zoo cifar10-nano --measure-only   # the packaged pair again, as it stands
     python -m capgan_benchmarks.make_zoo cifar10-robust-nano --victim-of cifar10-nano    # before that pair's victim
     python -m capgan_benchmarks.make_zoo gtsrb-robust-nano --victim-of gtsrb-nano
+    python -m capgan_benchmarks.make_zoo cifar10-robust-nano --keep-victim --keep-first    # the packaged one, further
 
 Each stage goes on where it was interrupted. Writes `benchmarks/results/accuracy-NAME_HARDWARE_DATE.json` and
 `capgan_edge/zoo/NAME/{weights.safetensors, card.json}` of the checkout that it runs in.
@@ -20,15 +21,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from capgan_benchmarks.package_runs import kept, put_first, put_victim
 from capgan_benchmarks.records import ROOT, record_name, recorded_arguments, revision, timestamp
 from capgan_benchmarks.script import run_script
 from capgan_edge.errors import ConfigError
-from capgan_edge.files import make_folder, sha256_of_bytes, write_atomic, write_json
+from capgan_edge.files import sha256_of_bytes, write_atomic, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from capgan_edge.training.recipes import Recipe
     from capgan_edge.zoo import Pair
 
 
@@ -41,6 +42,9 @@ def main(
     fp32: Annotated[bool, typer.Option("--fp32", help="Attack in fp32, not in bf16 where the machine has it.")] = False,
     keep_victim: Annotated[bool, typer.Option("--keep-victim", help="Train before the packaged victim.")] = False,
     victim_of: Annotated[str, typer.Option(help="Train before the packaged victim of this pair.")] = "",
+    keep_first: Annotated[
+        bool, typer.Option("--keep-first", help="The packaged purifier is the recipe's first run.")
+    ] = False,
     measure_only: Annotated[bool, typer.Option("--measure-only", help="Train nothing: measure the package.")] = False,
     package: Annotated[bool, typer.Option(help="Write weights and card, not only the record.")] = True,
 ) -> None:
@@ -48,7 +52,7 @@ def main(
     from capgan_edge import data
     from capgan_edge.training.device import has_fast_bf16
     from capgan_edge.training.recipes import PACKAGED, RECIPES, check_runs, train_recipe
-    from capgan_edge.training.runs import is_finished
+    from capgan_edge.training.runs import FIRST, is_finished
 
     if not (ROOT / "pyproject.toml").is_file():
         raise ConfigError(
@@ -62,12 +66,16 @@ def main(
     else:
         if victim_of:
             put_victim(victim_of, run_path / "victim", recipe)
+        if keep_first:
+            put_first(name, run_path / FIRST, recipe)
         if not is_finished(run_path / "purifier"):
             train_recipe(name, run_path, is_resumed=run_path.exists())
         check_runs(recipe, run_path, len(data.load(recipe.data, "test").class_names))
         tensors, card = packaged(name, run_path, asdict(recipe))
         if victim_of:
             card = with_kept_victim(victim_of, card)
+        if keep_first:
+            card["command"] += " --keep-first"
     pair = pair_from(name, tensors, card)
     test = data.load(recipe.data, "test")
     record = measured(pair, test, num_images=num_images, num_end_to_end=num_end_to_end, seed=seed,
@@ -118,15 +126,6 @@ def packaged(name: str, run_path: Path, recipe: dict[str, Any]) -> tuple[dict[st
     return tensors, card
 
 
-def kept(name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and the card of the package as it stands."""
-    from capgan_edge import zoo
-    from capgan_edge.training.checkpoint import load_tensors
-
-    card = zoo.card(name)
-    return load_tensors(zoo.FOLDER / name / zoo.WEIGHTS, sha256=card["weights_sha256"]), card
-
-
 def with_kept_victim(victim_of: str, card: dict[str, Any]) -> dict[str, Any]:
     """Return the card of a new purifier before a packaged victim: its recipe is the one the victim was made by."""
     old = kept(victim_of)[1]
@@ -134,30 +133,6 @@ def with_kept_victim(victim_of: str, card: dict[str, Any]) -> dict[str, Any]:
     origin = {key: old[key] for key in ("name", "weights_sha256", "measured")}
     option = "--keep-victim" if victim_of == card["name"] else f"--victim-of {victim_of}"
     return card | {"recipe": recipe, "victim_from": origin, "command": f"{card['command']} {option}"}
-
-
-def put_victim(name: str, run_path: Path, recipe: Recipe) -> None:
-    """Lay the packaged victim where its recipe's run would be, finished, with the log that the card kept."""
-    from capgan_edge.training.checkpoint import Checkpoint, save_checkpoint
-    from capgan_edge.training.runs import is_finished, mark_finished
-
-    if is_finished(run_path):
-        return
-    make_folder(run_path)
-    tensors, card = kept(name)
-    facts = card["training"]["victim"]
-    state = {"config": card["recipe"]["victim"], "class_names": card["labels"], "data": recipe.data,
-             "source": recipe.data,
-             "size_px": card["size_px"], "row": facts["log"][-1]}  # fmt: skip
-    victim = {key: tensor for key, tensor in tensors.items() if key.split(".")[0] == "victim"}
-    save_checkpoint(run_path, Checkpoint(kind="victim", epoch=facts["epochs"], tensors=victim, state=state),
-                    is_best=True)  # fmt: skip
-    with (run_path / "log.csv").open("w", newline="") as file:
-        columns = list(dict.fromkeys(column for row in facts["log"] for column in row))
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(facts["log"])
-    mark_finished(run_path, "victim", facts["epochs"])
 
 
 def training_facts(run_path: Path) -> dict[str, Any]:

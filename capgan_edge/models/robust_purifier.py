@@ -31,6 +31,8 @@ class RobustPurifierConfig(PurifierConfig):
     """Tells these settings from a CAP-GAN purifier's where they are stored."""
     ngf: int = 16
     """Channels at full resolution, in the encoder and in the painter."""
+    num_first_blocks: int = 0
+    """Residual blocks at full resolution."""
     middle_channels: int = 48
     """Channels at half the resolution."""
     num_middle_blocks: int = 1
@@ -55,10 +57,9 @@ class RobustPurifierConfig(PurifierConfig):
         channels = (self.ngf, self.middle_channels, self.feature_channels)
         if not all(1 <= number <= MAX_CHANNELS for number in channels):
             raise ConfigError(f"expected 1 to {MAX_CHANNELS} channels a level, got {channels}")
-        if not (0 <= self.num_middle_blocks <= MAX_BLOCKS and self.num_blocks <= MAX_BLOCKS):
-            raise ConfigError(
-                f"expected at most {MAX_BLOCKS} blocks a level, got {self.num_middle_blocks} and {self.num_blocks}"
-            )
+        blocks = (self.num_first_blocks, self.num_middle_blocks, self.num_blocks)
+        if not all(0 <= number <= MAX_BLOCKS for number in blocks):
+            raise ConfigError(f"expected 0 to {MAX_BLOCKS} residual blocks a level, got {blocks}")
         if not 2 <= self.num_classes <= MAX_CLASSES or not 0 < self.reach <= 2:
             raise ConfigError(
                 f"expected at least two classes and reach in (0, 2], got {self.num_classes} and {self.reach}"
@@ -141,17 +142,20 @@ class Encoder(nn.Module):
 
     def __init__(self, c: RobustPurifierConfig) -> None:
         super().__init__()
-        middle, deep = c.middle_channels, c.feature_channels
-        self.stem = ConvNormAct(3, c.ngf, c.end_kernel_px, norm=c.norm, padding=c.padding)
-        self.down1 = ConvNormAct(c.ngf, middle, 3, stride=2, norm=c.norm, padding=c.padding)
-        self.middle_blocks = nn.Sequential(
-            *(ResidualBlock(middle, norm=c.norm, padding=c.padding) for _ in range(c.num_middle_blocks))
-        )
+        first, middle, deep = c.ngf, c.middle_channels, c.feature_channels
+
+        def blocks(channels: int, number: int) -> nn.Sequential:
+            return nn.Sequential(*(ResidualBlock(channels, norm=c.norm, padding=c.padding) for _ in range(number)))
+
+        self.stem = ConvNormAct(3, first, c.end_kernel_px, norm=c.norm, padding=c.padding)
+        self.first_blocks = blocks(first, c.num_first_blocks)
+        self.down1 = ConvNormAct(first, middle, 3, stride=2, norm=c.norm, padding=c.padding)
+        self.middle_blocks = blocks(middle, c.num_middle_blocks)
         self.down2 = ConvNormAct(middle, deep, 3, stride=2, norm=c.norm, padding=c.padding)
-        self.blocks = nn.Sequential(*(ResidualBlock(deep, norm=c.norm, padding=c.padding) for _ in range(c.num_blocks)))
+        self.blocks = blocks(deep, c.num_blocks)
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
-        e1_BCHW = self.stem(x_BCHW)
+        e1_BCHW = self.first_blocks(self.stem(x_BCHW))
         e2_BCHW = self.middle_blocks(self.down1(e1_BCHW))
         return [e1_BCHW, e2_BCHW, self.blocks(self.down2(e2_BCHW))]
 

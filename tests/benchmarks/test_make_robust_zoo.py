@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from capgan_benchmarks.make_zoo import packaged, pair_from, put_victim, with_kept_victim
+from capgan_benchmarks import package_runs
+from capgan_benchmarks.make_zoo import packaged, pair_from, training_facts, with_kept_victim
+from capgan_benchmarks.package_runs import put_first, put_victim
 from capgan_edge.data.images import ImageSet
+from capgan_edge.errors import ConfigError
 from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig
 from capgan_edge.training.device import start_fabric
-from capgan_edge.training.recipes import RECIPES
+from capgan_edge.training.recipes import RECIPES, FirstRun, Recipe
 from capgan_edge.training.robust import RobustRun
 from capgan_edge.training.robust_config import RobustConfig
-from capgan_edge.training.runs import load_victim_run, victim_state
+from capgan_edge.training.runs import is_finished, load_purifier_run, load_victim_run, victim_state
 
 CONFIG = RobustConfig(head_epochs=2, head_small_crop_epochs=0, draw_epochs=0, painter_epochs=0, whole_epochs=0,
                       batch_size=16, num_held_out=16, num_watched=8)  # fmt: skip
@@ -57,3 +62,31 @@ def test_the_card_says_whose_victim_it_is(runs: Path) -> None:
     assert kept["victim_from"]["name"] == "signs-nano"
     assert kept["command"].endswith("make_zoo robust --victim-of signs-nano")
     assert with_kept_victim("signs-nano", card | {"name": "signs-nano"})["command"].endswith("--keep-victim")
+
+
+def test_a_packaged_purifier_becomes_the_first_run_of_a_recipe_that_goes_on_from_it(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors, card = packaged("robust", runs, {"data": "signs", "preset": "robust-nano", "purifier": asdict(CONFIG)})
+    monkeypatch.setattr(package_runs, "kept", lambda name: (tensors, card))
+    first = FirstRun(preset="robust-nano", purifier=CONFIG)
+    recipe = Recipe(data="signs", victim=RECIPES["signs-nano"].victim, preset="robust-nano", first=first,
+                    purifier=replace(CONFIG, init="run"))  # fmt: skip
+    put_first("robust", tmp_path / "first", recipe)
+    assert is_finished(tmp_path / "first")
+    purifier, _, checkpoint = load_purifier_run(tmp_path / "first")
+    x_BCHW = torch.rand(2, 3, 32, 32)
+    expected = pair_from("robust", tensors, card).purifier
+    torch.testing.assert_close(purifier(x_BCHW), expected(x_BCHW), rtol=0, atol=0)
+    assert checkpoint.epoch == 1, "the best one of two"
+    assert training_facts(tmp_path / "first") == card["training"]["purifier"]
+
+    other: list[dict[str, Any]] = [{"purifier": asdict(replace(CONFIG, seed=1))}, {"preset": "robust-small"},
+                                   {"first": asdict(first)}]  # fmt: skip
+    for changed in other:
+        monkeypatch.setattr(
+            package_runs, "kept", lambda name, c=changed: (tensors, card | {"recipe": card["recipe"] | c})
+        )
+        with pytest.raises(ConfigError, match="expected a package that the first run of the recipe robust made"):
+            put_first("robust", tmp_path / "another", recipe)
+    assert not (tmp_path / "another").exists()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from capgan_benchmarks.make_zoo import kept, pair_from, put_victim, training_facts
+from capgan_benchmarks.make_zoo import pair_from, training_facts
+from capgan_benchmarks.package_runs import kept, put_victim
 from capgan_edge import zoo
 from capgan_edge.models.presets import preset
 from capgan_edge.models.robust_purifier import with_classes

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from capgan_benchmarks.make_zoo import put_victim
+from capgan_benchmarks.package_runs import put_victim
 from capgan_benchmarks.right import packed
 from capgan_benchmarks.robust_options import comparing, measuring, page, training
 from capgan_benchmarks.robust_options.adversarial_training import figures, of_victim
@@ -68,6 +68,12 @@ def test_every_arm_is_a_training_that_can_start(group: Group, arm: Arm, pair: Pa
     assert new_shape(arm, pair).num_classes == 10
 
 
+def test_shallow_and_deep_have_about_the_same_operations_in_their_encoders(pair: Pair) -> None:
+    shallow, deep = (macs_of(purifier_from(new_shape(arm, pair)), pair.victim, (32, 32)).head
+                     for arm in group_of("depth").arms)  # fmt: skip
+    assert deep == pytest.approx(shallow, rel=0.05)
+
+
 def test_a_new_painter_stands_before_the_packaged_head(pair: Pair) -> None:
     packaged, x_BCHW = pair.purifier, torch.rand(2, 3, 32, 32)
     assert isinstance(packaged, RobustPurifier)
@@ -92,7 +98,7 @@ def test_every_group_has_the_arm_that_the_others_are_held_against() -> None:
 
 
 def test_what_there_is_not_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"expected a group among last-stage, draw, start, width, got 'first'"):
+    with pytest.raises(ConfigError, match=r"expected a group among last-stage, draw, start, width, depth, got 'first'"):
         group_of("first")
     with pytest.raises(ConfigError, match=r"expected an arm of width among 0\.5, 1, 2, got '9'"):
         arms_of(group_of("width"), ["9"])

@@ -7,7 +7,7 @@ import onnx
 import pytest
 import torch
 
-from capgan_edge.models.presets import purifier_from
+from capgan_edge.models.presets import preset, purifier_from
 from capgan_edge.models.purifier import Purifier
 from capgan_edge.models.robust_purifier import RobustPurifierConfig
 from capgan_edge.models.victim import SimpleResNet
@@ -20,10 +20,11 @@ from capgan_export.onnx_graph import graph_from_pair
 SIZE_PX = (32, 32)
 
 
-SHAPES = (RobustPurifierConfig(), RobustPurifierConfig(class_map_px=8), RobustPurifierConfig(class_map_px=5))
+SHAPES = (preset("robust-nano"), preset("robust-nano-maps"), RobustPurifierConfig(class_map_px=5),
+          preset("robust-nano-deep"))  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=SHAPES, ids=["no maps", "maps", "stretched maps"])
+@pytest.fixture(scope="module", params=SHAPES, ids=["no maps", "maps", "stretched maps", "deep"])
 def purifier(request: pytest.FixtureRequest) -> Purifier:
     """With weights and statistics as if it had been trained: none at its initial value."""
     torch.manual_seed(0)
@@ -75,5 +76,8 @@ def test_no_batch_norm_of_the_purifier_is_left_and_nodes_have_the_names_of_their
 
 def test_its_bundle_says_what_it_is(purifier: Purifier) -> None:
     identity = purifier_identity(purifier, "cifar10-robust-nano", SIZE_PX)
-    named = {0: "robust-nano", 8: "robust-nano-maps"}.get(identity.config["class_map_px"], "custom")
+    shape = purifier.config
+    named = {SHAPES[0]: "robust-nano", SHAPES[1]: "robust-nano-maps", SHAPES[3]: "robust-nano-deep"}.get(
+        shape, "custom"
+    )
     assert (identity.preset, identity.config["kind"]) == (named, "robust")

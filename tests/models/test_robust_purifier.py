@@ -43,9 +43,10 @@ def test_every_size_and_norm_keeps_shape_and_range(norm: Any, height_px: int, wi
     assert purifier.decide(x_BCHW).class_logits_BK.shape == (2, 4)
 
 
-def test_robust_nano_costs_less_than_the_victim_and_fits_beside_it_in_five_megabytes() -> None:
+@pytest.mark.parametrize("name", ["robust-nano", "robust-nano-maps", "robust-nano-deep"])
+def test_each_nano_costs_less_than_the_victim_and_fits_beside_it_in_five_megabytes(name: str) -> None:
     victim = cost_of(SimpleResNet(10), height_px=32, width_px=32)
-    purifier = cost_of(purifier_from(preset("robust-nano")), height_px=32, width_px=32)
+    purifier = cost_of(purifier_from(preset(name)), height_px=32, width_px=32)
     assert purifier.macs <= victim.macs
     assert 4 * (purifier.parameters + victim.parameters) < 5e6
 
@@ -55,6 +56,21 @@ def test_robust_small_is_robust_nano_at_twice_the_width_and_four_times_the_cost(
                    for size in ("nano", "small"))  # fmt: skip
     assert small == Cost(macs=256_318_720, parameters=2_909_390)  # exactly what is built now
     assert small.macs == pytest.approx(4 * nano.macs, rel=0.01)
+
+
+def test_blocks_at_full_resolution_are_part_of_what_is_decided_and_none_leaves_what_there_was() -> None:
+    config, x_BCHW = replace(TINY, num_first_blocks=2), torch.rand(2, 3, 8, 8)
+    purifier = away_from_the_start(config).eval()
+    with torch.no_grad():  # a block adds to its input: without what it adds the network is the one without blocks
+        before_BK = purifier.class_logits(x_BCHW)
+        for block in purifier.encoder.first_blocks:
+            block.norm2.weight.zero_()
+            block.norm2.bias.zero_()
+    plain = RobustPurifier(TINY).eval()
+    shared = {name: tensor for name, tensor in purifier.state_dict().items() if "first_blocks" not in name}
+    plain.load_state_dict(shared)
+    torch.testing.assert_close(purifier.class_logits(x_BCHW), plain.class_logits(x_BCHW))
+    assert not torch.allclose(before_BK, plain.class_logits(x_BCHW))
 
 
 def test_it_starts_as_the_identity_with_a_gradient_to_leave_it() -> None:
@@ -130,10 +146,11 @@ def test_the_heat_map_is_the_class_activation_of_what_was_decided() -> None:
     torch.testing.assert_close(purifier.translate(x_BCHW).heat_map_BHW.mean(dim=(1, 2)), expected)
 
 
-def test_every_batch_norm_is_behind_a_convolution_that_takes_it_in() -> None:
+@pytest.mark.parametrize("name", ["robust-nano", "robust-nano-deep"])
+def test_every_batch_norm_is_behind_a_convolution_that_takes_it_in(name: str) -> None:
     from capgan_export.fused import inference_copy
 
-    twin = inference_copy(purifier_from(preset("robust-nano")))
+    twin = inference_copy(purifier_from(preset(name)))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in twin.modules())
 
 
@@ -148,6 +165,7 @@ def test_stored_settings_make_the_kind_they_are_of() -> None:
     ("option", "value"),
     [("ngf", 0), ("class_map_px", 65), ("class_map_px", -1),
      ("middle_channels", 0), ("feature_channels", 5000), ("num_middle_blocks", -1), ("num_blocks", 65),
+     ("num_first_blocks", -1), ("num_first_blocks", 65),
      ("num_classes", 1), ("reach", 0.0), ("reach", 2.5), ("norm", "adalin"), ("output", "direct"),
      ("attention", "gap+gmp"), ("has_skips", True), ("end_kernel_px", 4)],
 )  # fmt: skip

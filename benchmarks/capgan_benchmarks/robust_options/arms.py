@@ -27,6 +27,8 @@ class Arm:
     """Of `RobustConfig`, beside the group's."""
     width: float = 1.0
     """Channels of a new network, by those of robust-nano."""
+    shape: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    """Of `RobustPurifierConfig`: of a new network, what differs from robust-nano's."""
     class_map_px: int = 0
     """Side of a new painter's class maps."""
     is_trained: bool = True
@@ -96,6 +98,19 @@ _WIDTH = Group(
     arms=tuple(Arm(name=f"{width:g}", what=f"{width:g} times robust-nano's channels", start="new", width=width)
                for width in (0.5, 1.0, 2.0)),
 )  # fmt: skip
+_DEPTH = Group(
+    name="depth",
+    question="The first stage alone, shallow or deep at about the same operations and images: crops of 24 px",
+    settings=_stages(head=6, head_small_crop_epochs=6),
+    baseline="shallow",
+    is_head=True,
+    arms=(
+        Arm(name="shallow", what="robust-nano's encoder: 0, 1 and 2 residual blocks a level", start="new"),
+        Arm(name="deep", what="robust-nano-deep's: 3, 4 and 4 blocks of fewer channels", start="new",
+            shape=MappingProxyType({"num_first_blocks": 3, "num_middle_blocks": 4, "middle_channels": 32,
+                                    "num_blocks": 4, "feature_channels": 64})),
+    ),
+)  # fmt: skip
 _DRAW = Group(
     name="draw",
     question="A new painter before the packaged head, as its first stage leaves it: a vector or a map of each class",
@@ -106,7 +121,9 @@ _DRAW = Group(
         Arm(name="map", what="a map of 8 px a class beside it", start="package-head", class_map_px=8),
     ),
 )
-GROUPS: Mapping[str, Group] = MappingProxyType({each.name: each for each in (_LAST_STAGE, _DRAW, _START, _WIDTH)})
+GROUPS: Mapping[str, Group] = MappingProxyType(
+    {each.name: each for each in (_LAST_STAGE, _DRAW, _START, _WIDTH, _DEPTH)}
+)
 
 
 def group_of(name: str) -> Group:

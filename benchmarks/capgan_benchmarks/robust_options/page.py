@@ -47,7 +47,7 @@ def _group_section(record: Record) -> str:
         f"{_origin(record)}."
     )
     baseline = next(arm for arm in record["arms"] if arm["name"] == record["baseline"])
-    first = "width" if record["is_head"] else "arm"
+    first = "width" if record["group"] == "width" else "arm"
     lines = [line([first, "what", "clean", "points", f"PGD-{record['steps']}", "points", "M MAC", "training, PFLOP"]),
              f"|{'---|' * 8}"]  # fmt: skip
     for arm in record["arms"]:

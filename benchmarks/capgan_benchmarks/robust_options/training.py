@@ -101,12 +101,13 @@ def with_new_painter(arm: Arm, pair: Pair, *, seed: int) -> RobustPurifier:
 
 
 def new_shape(arm: Arm, pair: Pair) -> RobustPurifierConfig:
-    """Return robust-nano's shape at the arm's width, with the pair's classes."""
+    """Return robust-nano's shape at the arm's width and with what the arm has of its own, with the pair's classes."""
     from capgan_edge.models.robust_purifier import RobustPurifierConfig
 
     usual = RobustPurifierConfig(num_classes=len(pair.labels))
-    return replace(usual, ngf=round(arm.width * usual.ngf), middle_channels=round(arm.width * usual.middle_channels),
-                   feature_channels=round(arm.width * usual.feature_channels))  # fmt: skip
+    widened = replace(usual, ngf=round(arm.width * usual.ngf), middle_channels=round(arm.width * usual.middle_channels),
+                      feature_channels=round(arm.width * usual.feature_channels))  # fmt: skip
+    return replace(widened, **arm.shape)
 
 
 def _log(run_path: Path) -> list[dict[str, float]]:
