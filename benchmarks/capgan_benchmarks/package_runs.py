@@ -59,8 +59,9 @@ def put_first(name: str, run_path: Path, recipe: Recipe) -> None:
         return
     tensors, card = kept(name)
     made_by, facts = card["recipe"], card["training"]["purifier"]
-    is_first = recipe.first is not None and not made_by.get("first") and made_by["preset"] == recipe.first.preset
-    if not is_first or settings_from(RobustConfig, made_by["purifier"], name) != recipe.first.purifier:
+    first = recipe.first
+    is_its = first is not None and not made_by.get("first") and made_by["preset"] == first.preset
+    if first is None or not is_its or settings_from(RobustConfig, made_by["purifier"], name) != first.purifier:
         raise ConfigError(
             f"expected a package that the first run of the recipe {name} made, got one of other settings; leave "
             "--keep-first out: the first run is then trained too"

@@ -26,15 +26,17 @@ from capgan_benchmarks.robust_options.measuring import figures_of
 from capgan_benchmarks.robust_options.packaged import runs_of
 from capgan_benchmarks.robust_options.painted import drawn_signs, picture_of
 from capgan_benchmarks.robust_options.spent import epochs_of
-from capgan_benchmarks.robust_options.training import config_of, initial_of, new_shape
+from capgan_benchmarks.robust_options.training import config_of, initial_of, new_shape, train_arm
 from capgan_edge import data, zoo
 from capgan_edge.attacks import PGD
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.presets import purifier_from
 from capgan_edge.models.robust_purifier import RobustPurifier
+from capgan_edge.models.weights import weights_sha256
 from capgan_edge.training.recipes import RECIPES
 from capgan_edge.training.robust_config import RobustConfig
+from capgan_edge.training.runs import load_purifier_run
 from capgan_edge.training.victim import VictimConfig
 from capgan_edge.zoo import Pair
 
@@ -63,14 +65,18 @@ def test_every_arm_is_a_training_that_can_start(group: Group, arm: Arm, pair: Pa
     config = config_of(group, arm, pair, seed=3)
     assert config.seed == 3
     assert config.epochs >= 1
-    usual = config_of(group, next(each for each in group.arms if each.name == group.baseline), pair, seed=3)
+    usual_arm = next(each for each in group.arms if each.name == group.baseline)
+    usual = config_of(group, usual_arm, pair, seed=3)
     assert (config == usual) == (not arm.settings or arm.name == group.baseline)
+    is_measured_alone = arm.name == group.baseline or not group.is_head
+    is_other_network = new_shape(arm, pair) != new_shape(usual_arm, pair) or arm.teacher_width > 0
+    assert is_measured_alone or config != usual or is_other_network
     assert new_shape(arm, pair).num_classes == 10
 
 
 def test_shallow_and_deep_have_about_the_same_operations_in_their_encoders(pair: Pair) -> None:
     shallow, deep = (macs_of(purifier_from(new_shape(arm, pair)), pair.victim, (32, 32)).head
-                     for arm in group_of("depth").arms)  # fmt: skip
+                     for arm in arms_of(group_of("first-stage"), ["usual", "deep"]))  # fmt: skip
     assert deep == pytest.approx(shallow, rel=0.05)
 
 
@@ -90,6 +96,22 @@ def test_a_new_painter_stands_before_the_packaged_head(pair: Pair) -> None:
         assert all(torch.equal(held[name], one) for name, one in again.named_parameters()), "the same but for the maps"
 
 
+def test_an_arm_with_a_teacher_trains_that_first_and_names_no_folder(
+    pair: Pair, images: ImageSet, tmp_path: Path
+) -> None:
+    few = {"head_epochs": 1, "head_small_crop_epochs": 1, "draw_epochs": 0, "painter_epochs": 0, "whole_epochs": 0,
+           "batch_size": 8, "small_crop_px": 8}  # fmt: skip
+    arm = Arm(name="teacher", what="", start="new", teacher_width=0.25, width=0.125)
+    group = Group(name="tiny", question="?", settings=few, baseline="teacher", arms=(arm,), is_head=True)
+    trained = train_arm(group, arm, pair, None, images, tmp_path, num_images=8, seed=0)
+    teacher, _, _ = load_purifier_run(tmp_path / "teacher")
+    assert (teacher.config.ngf, trained.purifier.config.ngf) == (4, 2)
+    state = json.loads((tmp_path / "run" / "last.json").read_text())["state"]
+    assert state["teacher"] == {"sha256": weights_sha256(teacher)}
+    assert trained.config is not None
+    assert trained.config.teacher == "0.25 times the width"
+
+
 def test_every_group_has_the_arm_that_the_others_are_held_against() -> None:
     for name, group in GROUPS.items():
         names = [arm.name for arm in group.arms]
@@ -98,7 +120,9 @@ def test_every_group_has_the_arm_that_the_others_are_held_against() -> None:
 
 
 def test_what_there_is_not_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"expected a group among last-stage, draw, start, width, depth, got 'first'"):
+    with pytest.raises(
+        ConfigError, match=r"expected a group among first-stage, last-stage, draw, start, width, got 'first'"
+    ):
         group_of("first")
     with pytest.raises(ConfigError, match=r"expected an arm of width among 0\.5, 1, 2, got '9'"):
         arms_of(group_of("width"), ["9"])

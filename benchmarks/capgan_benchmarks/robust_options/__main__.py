@@ -1,10 +1,10 @@
 """Train the arms of a group with the same budget before a packaged pair's classifier, attack them, write the record.
 
+    python -m capgan_benchmarks.robust_options first-stage   # each option in the first stage, from nothing
     python -m capgan_benchmarks.robust_options last-stage    # each option in the last stage, from the packaged weights
     python -m capgan_benchmarks.robust_options draw          # a new painter, with a vector or a map of each class
     python -m capgan_benchmarks.robust_options start         # class head first, from the identity, from CAP-GAN
     python -m capgan_benchmarks.robust_options width         # the first stage at other widths
-    python -m capgan_benchmarks.robust_options depth         # the first stage, shallow or deep
     python -m capgan_benchmarks.robust_options width --only 2    # that arm alone, on another core; writes no record
 
 Data from $CAPGAN_EDGE_DATA. An arm that was measured with the same settings is not trained again, so a run that was cut
@@ -24,7 +24,7 @@ from capgan_edge.files import write_json
 
 
 def main(
-    group: Annotated[str, typer.Argument(help="last-stage, draw, start, width or depth.")],
+    group: Annotated[str, typer.Argument(help="first-stage, last-stage, draw, start or width.")],
     pair: Annotated[str, typer.Option(help="A packaged pair of the mode robust.")] = "cifar10-robust-nano",
     out: Annotated[Path, typer.Option(help="Folder of the arms' runs.")] = Path("runs/robust-options"),
     num_images: Annotated[int, typer.Option(min=2, help="Training images an epoch.")] = 6400,

@@ -29,6 +29,8 @@ class Arm:
     """Channels of a new network, by those of robust-nano."""
     shape: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     """Of `RobustPurifierConfig`: of a new network, what differs from robust-nano's."""
+    teacher_width: float = 0.0
+    """Channels of a teacher that is trained first, by those of robust-nano; 0 is none."""
     class_map_px: int = 0
     """Side of a new painter's class maps."""
     is_trained: bool = True
@@ -57,6 +59,10 @@ def _stages(head: int = 0, draw: int = 0, painter: int = 0, whole: int = 0, **ot
 
 def _option(name: str, what: str, **settings: Any) -> Arm:
     return Arm(name=name, what=what, settings=MappingProxyType(settings))
+
+
+def _new(name: str, what: str, **settings: Any) -> Arm:
+    return Arm(name=name, what=what, start="new", settings=MappingProxyType(settings))
 
 
 _LAST_STAGE = Group(
@@ -98,15 +104,26 @@ _WIDTH = Group(
     arms=tuple(Arm(name=f"{width:g}", what=f"{width:g} times robust-nano's channels", start="new", width=width)
                for width in (0.5, 1.0, 2.0)),
 )  # fmt: skip
-_DEPTH = Group(
-    name="depth",
-    question="The first stage alone, shallow or deep at about the same operations and images: crops of 24 px",
+_FIRST_STAGE = Group(
+    name="first-stage",
+    question="The first stage alone, from nothing, with one option at a time: crops of 24 px",
     settings=_stages(head=6, head_small_crop_epochs=6),
-    baseline="shallow",
+    baseline="usual",
     is_head=True,
     arms=(
-        Arm(name="shallow", what="robust-nano's encoder: 0, 1 and 2 residual blocks a level", start="new"),
-        Arm(name="deep", what="robust-nano-deep's: 3, 4 and 4 blocks of fewer channels", start="new",
+        Arm(name="usual", what="as packaged pairs are trained: N-FGSM, crops, flips, average of the weights",
+            start="new"),
+        _new("ema_decay=0", "the weights themselves, not their average", ema_decay=0.0),
+        _new("is_mirrored=false", "no flips", is_mirrored=False),
+        _new("small_crop_px=32", "no crops: whole images, of the cost of 1.8 crops", small_crop_px=32),
+        _new("has_cutmix=true", "CutMix", has_cutmix=True),
+        _new("label_smoothing=0.1", "smoothed labels", label_smoothing=0.1),
+        _new("awp_gamma=0.005", "adversarial weight perturbation", awp_gamma=0.005),
+        _new("attack=pgd-2", "two steps of PGD for N-FGSM", attack="pgd-2"),
+        _new("head_epochs=18", "three times as long", head_epochs=18, head_small_crop_epochs=18),
+        Arm(name="teacher", what="taught by a head of twice the width that was trained in the same way", start="new",
+            teacher_width=2.0),
+        Arm(name="deep", what="robust-nano-deep's encoder: more layers of fewer channels", start="new",
             shape=MappingProxyType({"num_first_blocks": 3, "num_middle_blocks": 4, "middle_channels": 32,
                                     "num_blocks": 4, "feature_channels": 64})),
     ),
@@ -122,7 +139,7 @@ _DRAW = Group(
     ),
 )
 GROUPS: Mapping[str, Group] = MappingProxyType(
-    {each.name: each for each in (_LAST_STAGE, _DRAW, _START, _WIDTH, _DEPTH)}
+    {each.name: each for each in (_FIRST_STAGE, _LAST_STAGE, _DRAW, _START, _WIDTH)}
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,10 +42,6 @@ def train_arm(
         ConfigError: the arm starts from a CAP-GAN pair before the same classifier, and there is none.
         TrainingError: a loss became NaN.
     """
-    from capgan_edge.training.device import start_fabric
-    from capgan_edge.training.robust import RobustRun
-    from capgan_edge.training.runs import victim_state
-
     initial = initial_of(arm, pair, cap_gan, seed=seed)
     if not arm.is_trained:
         assert initial is not None
@@ -52,12 +49,27 @@ def train_arm(
     shape: Any = initial.config if initial is not None else new_shape(arm, pair)
     config = config_of(group, arm, pair, seed=seed)
     few = train.take(num_images + NUM_HELD_OUT, seed=seed)
-    run = RobustRun(config, shape, pair.victim, victim_state(pair.victim), few, path / "run", start_fabric(),
-                    source=train.name, initial=initial)  # fmt: skip
-    purifier = run.run()
-    rows = _log(path / "run")
-    return Trained(purifier=purifier, config=config, seconds=sum(row["seconds"] for row in rows),
-                   num_collapsed=int(sum(row["is_rolled_back"] for row in rows)))  # fmt: skip
+    start_s = time.monotonic()
+    if arm.teacher_width:
+        wide = new_shape(replace(arm, width=arm.teacher_width), pair)
+        _run(config, wide, pair, few, path / "teacher", None)
+        config = replace(config, teacher=str(path / "teacher"))
+    purifier = _run(config, shape, pair, few, path / "run", initial)
+    if arm.teacher_width:  # which of this machine's folders it lay in is nobody's business
+        config = replace(config, teacher=f"{arm.teacher_width:g} times the width")
+    return Trained(purifier=purifier, config=config, seconds=time.monotonic() - start_s,
+                   num_collapsed=int(sum(row["is_rolled_back"] for row in _log(path / "run"))))  # fmt: skip
+
+
+def _run(
+    config: RobustConfig, shape: Any, pair: Pair, train: ImageSet, path: Path, initial: Purifier | None
+) -> Purifier:
+    from capgan_edge.training.device import start_fabric
+    from capgan_edge.training.robust import RobustRun
+    from capgan_edge.training.runs import victim_state
+
+    return RobustRun(config, shape, pair.victim, victim_state(pair.victim), train, path, start_fabric(),
+                     source=train.name, initial=initial).run()  # fmt: skip
 
 
 def config_of(group: Group, arm: Arm, pair: Pair, *, seed: int) -> RobustConfig:
