@@ -63,6 +63,11 @@ class GateSet:
         return self.kinds[1:]
 
 
+def has_class_head(manifest: Manifest) -> bool:
+    """Whether the bundle's purifier, of the mode robust, decides the class by itself."""
+    return manifest.purifier.config.get("kind") == "robust"
+
+
 def require_fit(held: GateSet, manifest: Manifest) -> None:
     """Raise ConfigError where the set is of other weights, labels or sizes than the bundle."""
     size_px = (manifest.input.height, manifest.input.width)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from capgan_edge.errors import ConfigError
@@ -20,7 +20,9 @@ from capgan_edge.errors import ConfigError
 FEWEST_FRAMES = 32
 """With fewer, no loss that matters could be told from luck."""
 Method = Literal["fgsm", "pgd"]
-Knowledge = Literal["f", "f(T(.))"]
+Knowledge = Literal["f", "f(T(.))", "the class head"]
+CLASS_HEAD = "the class head"
+"""Of a purifier of the mode robust, whose painter may hide the gradient of what it decided; others have none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +54,7 @@ class AttackSpec:
 
     method: Method
     on: Knowledge
-    """Whose gradient: the classifier's alone, or that of purifier and classifier."""
+    """Whose gradient: the classifier's alone, that of both, or that of the purifier's class head, where it has one."""
     epsilon: float = 8 / 255
     """In the unit of the images, which lie in [0, 1]."""
     steps: int = 1
@@ -103,6 +105,10 @@ class Gates:
         _require("num_frames", self.num_frames, FEWEST_FRAMES, math.inf)
         if len({attack.identity for attack in self.attacks}) != len(self.attacks):
             raise ConfigError("expected every attack once, got one that is named twice; leave one of the two out")
+
+    def fitting(self, *, has_class_head: bool) -> Gates:
+        """Return the gates with the attacks that there are on such a purifier."""
+        return replace(self, attacks=tuple(a for a in self.attacks if has_class_head or a.on != CLASS_HEAD))
 
 
 def _require(name: str, value: Any, low: float, high: float) -> None:

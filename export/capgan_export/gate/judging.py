@@ -18,7 +18,7 @@ from capgan_edge.runtime.card_check import FAILS_AT, LAXER, ONNX_RUNTIME, RUNTIM
 from capgan_edge.runtime.manifest import Figure
 from capgan_export.gate.artifacts import Said, open_artifact, precision_of, run_set, runtime_of_artifact
 from capgan_export.gate.checks import checks_of, is_right
-from capgan_export.gate.frames import GateSet, JudgedFrames
+from capgan_export.gate.frames import GateSet, JudgedFrames, has_class_head
 from capgan_export.gate.gates_file import ReadGates
 from capgan_export.gate.power import failing_values
 from capgan_export.gate.statistics import wilson_interval
@@ -120,7 +120,7 @@ def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
         data=trial.held.data,
         seed=trial.held.seed,
         device=opened.device,
-        settings={RUNTIME: runtime, **_settings(trial, limited, said if checks[0].passed else None)},
+        settings={RUNTIME: runtime, **_settings(bundle, trial, limited, said if checks[0].passed else None)},
         checks=checks,
         passed=passed,
     )
@@ -132,7 +132,7 @@ def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
                   figures=figures)  # fmt: skip
 
 
-def _settings(trial: Trial, precision: str, said: Sequence[Said] | None) -> dict[str, JsonValue]:
+def _settings(bundle: Bundle, trial: Trial, precision: str, said: Sequence[Said] | None) -> dict[str, JsonValue]:
     """Return what the card is to be read with; `said` is None where it is not finite, and fails for that alone."""
     gates = trial.gates.gates
     values = {} if said is None else failing_values(trial.held, said, gates.limits[precision])
@@ -143,7 +143,7 @@ def _settings(trial: Trial, precision: str, said: Sequence[Said] | None) -> dict
         "victim_sha256": trial.held.victim_sha256,
         "attacks": [_attack_settings(kind) for kind in trial.held.attacked],
         "rule": "a loss fails above its limit where its 95 % interval excludes 0, agreement where all of its is below",
-        LAXER: list(laxer_than_shipped(gates, trial.held, precision)),
+        LAXER: list(laxer_than_shipped(gates, trial.held, precision, has_class_head=has_class_head(bundle.manifest))),
         FAILS_AT: dict(values),
     }
 

@@ -19,7 +19,7 @@ from capgan_edge.runtime.bundle import Bundle
 from capgan_edge.runtime.card_check import ONNX_RUNTIME
 from capgan_edge.runtime.growth import locked
 from capgan_export.gate.artifacts import judged_names, runtime_from_options
-from capgan_export.gate.frames import GateSet, chosen_kinds, require_fit
+from capgan_export.gate.frames import GateSet, chosen_kinds, has_class_head, require_fit
 from capgan_export.gate.gates_file import ReadGates, load_gates
 from capgan_export.gate.judging import judge, trial_of
 from capgan_export.gate.recording import record_verdicts
@@ -116,6 +116,7 @@ def verified(request: VerifyRequest, console: Console) -> Report:
         if not structure.passed:
             return report
         raise _no_twin(bundle, found.refusals)
+    gates = replace(gates, gates=gates.gates.fitting(has_class_head=has_class_head(bundle.manifest)))
     with locked(request.bundle) if request.is_written else contextlib.nullcontext(bundle) as held:
         names = judged_names(held.manifest, request.artifacts, runtime)
         trial = trial_of(_set(request, held, source, images, gates, console), gates, request.false_alarms, runtime,

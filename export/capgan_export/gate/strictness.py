@@ -13,13 +13,13 @@ _AT_LEAST = ("cosine", "top1_agreement")
 """Limits from below; the others are from above."""
 
 
-def laxer_than_shipped(gates: Gates, held: GateSet, precision: str) -> tuple[str, ...]:
+def laxer_than_shipped(gates: Gates, held: GateSet, precision: str, *, has_class_head: bool) -> tuple[str, ...]:
     """Return in what an artifact of this precision was held to less than the shipped gates ask; empty is in nothing.
 
     What counts is the frames it was judged on, not those that were asked for: a stored set, or a small test set, may
     have fewer.
     """
-    shipped = load_gates().gates
+    shipped = load_gates().gates.fitting(has_class_head=has_class_head)
     return (
         *_laxer_limits(gates.limits[precision], shipped.limits[precision]),
         *_too_few("clean", len(held.clean), shipped.num_frames),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from capgan_edge.errors import CapganError, ConfigError
 from capgan_edge.runtime.manifest import Manifest
 from capgan_export.gate.frames import GateSet, JudgedFrames
-from capgan_export.gate.gates import FEWEST_FRAMES, AttackSpec, Gates
+from capgan_export.gate.gates import CLASS_HEAD, FEWEST_FRAMES, AttackSpec, Gates
 from capgan_export.source import RUNS, Source, find_source, packaged_source
 
 if TYPE_CHECKING:
@@ -164,9 +164,16 @@ def _attack(spec: AttackSpec, seed: int) -> LinfAttack:
 
 
 def _attacked_model(source: Source, spec: AttackSpec) -> Model:
-    """Return what the attacker differentiates: the classifier, or purifier and classifier."""
+    """Return what the attacker differentiates: the classifier, both, or the purifier's class head."""
+    from capgan_edge.models.robust_purifier import RobustPurifier
     from capgan_export.fused import inference_copy, inference_victim
 
+    purifier = inference_copy(source.purifier)
+    if spec.on == CLASS_HEAD:
+        if not isinstance(purifier, RobustPurifier):
+            raise ConfigError(f"{source.name}: expected a purifier of the mode robust, whose class head {spec.title} "
+                              "differentiates, got one without; leave that attack out of the gates")  # fmt: skip
+        return purifier.class_logits
     if source.victim.module is None:
         raise ConfigError(
             f"{source.name}: expected a classifier that {spec.title} can differentiate, got an ONNX file that does not "
@@ -175,7 +182,6 @@ def _attacked_model(source: Source, spec: AttackSpec) -> Model:
     victim = inference_victim(source.victim.module)
     if spec.on == "f":
         return victim
-    purifier = inference_copy(source.purifier)
 
     def both(x_BCHW: Tensor) -> Tensor:
         logits_BK: Tensor = victim(purifier(x_BCHW))

@@ -20,7 +20,8 @@ from capgan_export.gate.gates_file import load_gates
 
 def test_the_shipped_gates_attack_the_classifier_alone_and_both_together() -> None:
     gates = load_gates().gates
-    assert [attack.title for attack in gates.attacks] == ["FGSM on f", "PGD-40 on f", "PGD-40 on f(T(.))"]
+    assert [attack.title for attack in gates.attacks] == [
+        "FGSM on f", "PGD-40 on f", "PGD-40 on f(T(.))", "PGD-40 on the class head"]  # fmt: skip
     assert {attack.epsilon for attack in gates.attacks} == {8 / 255}
     assert (
         gates.limits["fp32"].max_abs_logits < gates.limits["fp16"].max_abs_logits < gates.limits["int8"].max_abs_logits
@@ -70,7 +71,11 @@ BAD = [
     Bad("attacks are no tables", "attacks = ['fgsm']", "expected attacks as [[attacks]]"),
     Bad("an attack without its gradient", '[[attacks]]\nmethod = "fgsm"', "expected on, got none"),
     Bad("unknown attack", '[[attacks]]\nmethod = "cw"\non = "f"', "method of an attack is one of fgsm, pgd"),
-    Bad("unknown gradient", '[[attacks]]\nmethod = "pgd"\non = "T"', "on of an attack is one of f, f(T(.))"),
+    Bad(
+        "unknown gradient",
+        '[[attacks]]\nmethod = "pgd"\non = "T"',
+        "on of an attack is one of f, f(T(.)), the class head",
+    ),
     Bad("epsilon in levels", FGSM + "epsilon = 8", "epsilon of an attack"),
     Bad("no epsilon at all", FGSM + "epsilon = 0.0", "epsilon of an attack is above 0"),
     Bad("fgsm in steps", FGSM + "steps = 4", "steps of an attack"),
