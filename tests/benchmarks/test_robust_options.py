@@ -112,6 +112,22 @@ def test_an_arm_with_a_teacher_trains_that_first_and_names_no_folder(
     assert trained.config.teacher == "0.25 times the width"
 
 
+def test_a_plain_start_is_a_purifier_that_was_trained_first(
+    pair: Pair, images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "PLAIN_EPOCHS", 1)
+    one = {"whole_epochs": 1, "head_epochs": 0, "draw_epochs": 0, "painter_epochs": 0, "head_small_crop_epochs": 0,
+           "init": "run", "batch_size": 4}  # fmt: skip
+    arm = Arm(name="plain", what="", start="plain")
+    group = Group(name="tiny", question="?", settings=one, baseline="plain", arms=(arm,))
+    trained = train_arm(group, arm, pair, None, images, tmp_path, num_images=128, seed=0)
+    plain, _, checkpoint = load_purifier_run(tmp_path / "plain")
+    assert checkpoint.state["config"]["semantic_epochs"] == checkpoint.epoch == 1
+    assert trained.purifier.config == plain.config
+    state = json.loads((tmp_path / "run" / "last.json").read_text())["state"]
+    assert state["initial"] == {"sha256": weights_sha256(plain)}
+
+
 def test_every_group_has_the_arm_that_the_others_are_held_against() -> None:
     for name, group in GROUPS.items():
         names = [arm.name for arm in group.arms]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from capgan_edge.errors import ConfigError
 
-Start = Literal["package", "package-head", "cap-gan", "new"]
+Start = Literal["package", "package-head", "cap-gan", "plain", "new"]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -21,8 +21,8 @@ class Arm:
     what: str
     """In a few words."""
     start: Start = "package"
-    """Weights to begin with: the packaged robust pair's, those but for its painter's, the packaged CAP-GAN pair's, or
-    none."""
+    """Weights to begin with: the packaged robust pair's, those but for its painter's, the packaged CAP-GAN pair's, those of
+    a purifier that is trained first without cycle and GAN, or none."""
     settings: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     """Of `RobustConfig`, beside the group's."""
     width: float = 1.0
@@ -83,7 +83,7 @@ _LAST_STAGE = Group(
 )
 _START = Group(
     name="start",
-    question="Three ways to begin, at about the same cost",
+    question="Four ways to begin, at about the same cost",
     settings=_stages(),
     baseline="head",
     arms=(
@@ -93,6 +93,8 @@ _START = Group(
             settings=_stages(whole=2, init="identity", head_small_crop_epochs=0, whole_learning_rate=0.2)),
         Arm(name="cap-gan", what="the packaged CAP-GAN purifier, whose own training is not counted, end to end",
             start="cap-gan", settings=_stages(whole=2, init="run", head_small_crop_epochs=0)),
+        Arm(name="plain", what="a purifier without cycle and GAN, whose own two epochs are not counted, end to end",
+            start="plain", settings=_stages(whole=2, init="run", head_small_crop_epochs=0)),
     ),
 )  # fmt: skip
 _WIDTH = Group(

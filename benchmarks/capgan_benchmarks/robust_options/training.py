@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from capgan_edge.training.robust_config import RobustConfig
     from capgan_edge.zoo import Pair
 
+PLAIN_EPOCHS = 2
 NUM_HELD_OUT, NUM_WATCHED = 200, 100
 """Of the training images of an arm; its last epoch is what is measured, so that they choose nothing."""
 
@@ -42,13 +43,15 @@ def train_arm(
         ConfigError: the arm starts from a CAP-GAN pair before the same classifier, and there is none.
         TrainingError: a loss became NaN.
     """
-    initial = initial_of(arm, pair, cap_gan, seed=seed)
+    few = train.take(num_images + NUM_HELD_OUT, seed=seed)
+    is_plain = arm.start == "plain"
+    initial = (plain_purifier(pair, few, path / "plain", seed=seed) if is_plain
+               else initial_of(arm, pair, cap_gan, seed=seed))  # fmt: skip
     if not arm.is_trained:
         assert initial is not None
         return Trained(purifier=initial, config=None, seconds=0.0, num_collapsed=0)
     shape: Any = initial.config if initial is not None else new_shape(arm, pair)
     config = config_of(group, arm, pair, seed=seed)
-    few = train.take(num_images + NUM_HELD_OUT, seed=seed)
     start_s = time.monotonic()
     if arm.teacher_width:
         wide = new_shape(replace(arm, width=arm.teacher_width), pair)
@@ -93,6 +96,23 @@ def initial_of(arm: Arm, pair: Pair, cap_gan: Pair | None, *, seed: int) -> Puri
         raise ConfigError(f"expected a packaged CAP-GAN pair before the classifier of {pair.name} for the arm "
                           f"{arm.name}, got none; leave the arm out")  # fmt: skip
     return cap_gan.purifier
+
+
+def plain_purifier(pair: Pair, train: ImageSet, path: Path, *, seed: int) -> Purifier:
+    """Train a purifier of the preset nano on attacks on the classifier alone, without cycle and GAN; return it."""
+    from capgan_edge.models.presets import preset
+    from capgan_edge.training.config import CapGanConfig
+    from capgan_edge.training.device import start_fabric
+    from capgan_edge.training.purifier import PurifierRun
+    from capgan_edge.training.runs import load_purifier_run, victim_state
+
+    kept = {name: pair.card["recipe"]["purifier"][name] for name in ("epsilon", "is_mirrored", "batch_size")}
+    config = CapGanConfig(epochs=PLAIN_EPOCHS, semantic_epochs=PLAIN_EPOCHS, learning_rate=2e-3, schedule="one-cycle",
+                          smallest_epsilon=0.0, num_held_out=NUM_HELD_OUT, num_watched=NUM_WATCHED, seed=seed,
+                          **kept)  # fmt: skip
+    PurifierRun(config, preset("nano"), pair.victim, victim_state(pair.victim), train, path, start_fabric(),
+                source=train.name).run()  # fmt: skip
+    return load_purifier_run(path)[0]
 
 
 def with_new_painter(arm: Arm, pair: Pair, *, seed: int) -> RobustPurifier:
