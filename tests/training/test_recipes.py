@@ -13,12 +13,13 @@ import torch
 from pointers import change, state_of
 
 from capgan_edge.cli import main
-from capgan_edge.errors import ConfigError
+from capgan_edge.errors import ConfigError, TrainingError
 from capgan_edge.models.robust_purifier import RobustPurifierConfig
 from capgan_edge.models.weights import weights_sha256
 from capgan_edge.training import recipes
 from capgan_edge.training.config import CapGanConfig
 from capgan_edge.training.recipes import FirstRun, Recipe
+from capgan_edge.training.robust import RobustRun
 from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.runs import is_finished, load_purifier_run, newest_finished
 from capgan_edge.training.victim import VictimConfig
@@ -127,6 +128,30 @@ def test_a_recipe_trains_further_from_the_best_epoch_of_its_first_run(
     assert (out / "first" / "last.json").read_bytes() == first, "a finished one is left as it is"
     assert main([*arguments, "--resume"]) == 0
     assert state_of(out / "purifier")["initial"] == {"sha256": weights_sha256(best)}
+
+
+def test_a_recipe_that_was_cut_off_within_its_first_run_ends_as_one_that_was_not(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "RECIPES", MappingProxyType({"tiny": further_recipe(photos)}))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert main(["train", "recipe", "tiny", "-o", str(whole)]) == 0
+    epoch_of = RobustRun._epoch
+
+    def cut_off(run: RobustRun, epoch: int, journal: Any) -> None:
+        if epoch == 1:
+            raise TrainingError("the power went")
+        epoch_of(run, epoch, journal)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RobustRun, "_epoch", cut_off)
+        assert main(["train", "recipe", "tiny", "-o", str(cut)]) == 1
+    assert not is_finished(cut / "first")
+    assert not (cut / "purifier").exists()
+    assert main(["train", "recipe", "tiny", "-o", str(cut), "--resume"]) == 0
+    for kind in ("first", "purifier"):
+        held, expected = (json.loads((path / kind / "last.json").read_text())["tensors"] for path in (cut, whole))
+        assert held == expected, kind
 
 
 def test_runs_of_an_earlier_recipe_are_refused_before_anything_is_trained(

@@ -21,8 +21,8 @@ class Arm:
     what: str
     """In a few words."""
     start: Start = "package"
-    """Weights to begin with: the packaged robust pair's, those but for its painter's, the packaged CAP-GAN pair's, those of
-    a purifier that is trained first without cycle and GAN, or none."""
+    """Weights to begin with: the packaged robust pair's, those but for its painter's, the packaged CAP-GAN pair's, a
+    purifier's that is trained first without cycle and GAN, or none."""
     settings: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     """Of `RobustConfig`, beside the group's."""
     width: float = 1.0
