@@ -93,6 +93,8 @@ class Decided(NamedTuple):
     class_logits_BK: Tensor
     domain_logits_B1: Tensor
     """Above 0 where the input looks attacked."""
+    seen_BC: Tensor
+    """Mean of every channel of every level, which the domain logits are a linear probe on."""
 
 
 class RobustPurifier(Purifier):
@@ -116,7 +118,7 @@ class RobustPurifier(Purifier):
         seen_BC = torch.cat(pooled, dim=1)
         if self.training:  # a probe: features that tell attacked from clean are not those that an attack cannot move
             seen_BC = seen_BC.detach()
-        return Decided(levels[-1], class_logits_BK, self.domain_head(seen_BC).float())
+        return Decided(levels[-1], class_logits_BK, self.domain_head(seen_BC).float(), seen_BC)
 
     def class_logits(self, x_BCHW: Tensor) -> Tensor:
         """Return what the class head says, [B, K]: the decision, which who attacks the purifier climbs as well."""
@@ -130,7 +132,7 @@ class RobustPurifier(Purifier):
 
     def translate(self, x_BCHW: Tensor) -> Translated:
         """Return the painted batch, the domain logits, and the class activation map of what was decided."""
-        features_BCHW, class_logits_BK, domain_logits_B1 = self.decide(x_BCHW)
+        features_BCHW, class_logits_BK, domain_logits_B1, _ = self.decide(x_BCHW)
         image_BCHW = self.paint(x_BCHW, features_BCHW, class_logits_BK)
         weights_BC = F.softmax(class_logits_BK, dim=1) @ self.class_head.weight
         heat_map_BHW = (features_BCHW.float() * weights_BC[:, :, None, None]).sum(dim=1)

@@ -117,10 +117,12 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             victim=VictimConfig(epochs=30, small_crop_epochs=14),
             first=FirstRun(preset="robust-nano",
                            purifier=RobustConfig(head_epochs=36, head_small_crop_epochs=28, painter_epochs=2,
-                                                 whole_epochs=3, attacks_head=False)),
+                                                 whole_epochs=3, attacks_head=False,
+                                                 painter_learns_suspicion=False)),
             preset="robust-nano-maps",
             purifier=RobustConfig(init="run", head_epochs=2, head_small_crop_epochs=0, learning_rate=0.05,
-                                  draw_epochs=2, painter_epochs=1, whole_epochs=0),
+                                  draw_epochs=2, painter_epochs=1, whole_epochs=0,
+                                  painter_learns_suspicion=False),
         ),
         # What one core without bf16 makes in two and a half hours. Trained at 8/255, measured at 4/255 too. The first
         # run learned to draw few of the 43 classes, and its last stage gave up what the head knew: again, with class
@@ -130,10 +132,12 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             victim=VictimConfig(epochs=7, small_crop_epochs=4, is_mirrored=False),
             first=FirstRun(preset="robust-nano",
                            purifier=RobustConfig(head_epochs=7, head_small_crop_epochs=5, painter_epochs=1,
-                                                 whole_epochs=1, is_mirrored=False, attacks_head=False)),
+                                                 whole_epochs=1, is_mirrored=False, attacks_head=False,
+                                                 painter_learns_suspicion=False)),
             preset="robust-nano-maps",
             purifier=RobustConfig(init="run", head_epochs=1, head_small_crop_epochs=0, learning_rate=0.05,
-                                  draw_epochs=2, painter_epochs=1, whole_epochs=0, is_mirrored=False),
+                                  draw_epochs=2, painter_epochs=1, whole_epochs=0, is_mirrored=False,
+                                  painter_learns_suspicion=False),
         ),
     }
 )  # fmt: skip

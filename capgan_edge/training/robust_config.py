@@ -63,7 +63,9 @@ class RobustConfig:
     l1_weight: float = 0.05
     """Weight of L1(T(x), x) in the last stage."""
     domain_weight: float = 1.0
-    """Weight of the domain loss (attacked against clean), from which the suspicion is learned in the last stage."""
+    """Weight of the domain loss (attacked against clean), from which the suspicion is learned."""
+    painter_learns_suspicion: bool = True
+    """Whether the suspicion is learned in the stage `painter` as well, so that a run that ends there has one."""
     head_weight: float = 1.0
     """Weight of KL(head(a) || f(T(a))) while the painter is trained."""
     label_smoothing: float = 0.0

@@ -93,8 +93,9 @@ class RobustSteps:
             return self.deployed(stage, purifier)
 
         def both(x_BCHW: Tensor) -> Logits:
-            features_BCHW, head_BK, _ = purifier.decide(x_BCHW)
-            return self.victim(purifier.paint(x_BCHW, features_BCHW, head_BK)), head_BK
+            decided = purifier.decide(x_BCHW)
+            image_BCHW = purifier.paint(x_BCHW, decided.features_BCHW, decided.class_logits_BK)
+            return self.victim(image_BCHW), decided.class_logits_BK
 
         return both
 
@@ -175,9 +176,13 @@ class RobustSteps:
         purifier = self.purifier
         assert isinstance(purifier, RobustPurifier)
         with torch.no_grad():
-            features_BCHW, head_BK, _ = purifier.decide(a_BCHW)
+            features_BCHW, head_BK, _, seen_a_BC = purifier.decide(a_BCHW)
         logits_BK = self.victim(purifier.paint(a_BCHW, features_BCHW, head_BK)).float()
         losses = {"attacked": F.cross_entropy(logits_BK, targets_BK), "head": divergence(head_BK, logits_BK)}
+        if self.config.painter_learns_suspicion:
+            with torch.no_grad():
+                seen_x_BC = purifier.decide(x_BCHW).seen_BC
+            losses["domain"] = domain_loss(*(purifier.domain_head(seen).float() for seen in (seen_a_BC, seen_x_BC)))
         return losses, logits_BK
 
     def _whole_losses(self, x_BCHW: Tensor, a_BCHW: Tensor, targets_BK: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -221,8 +226,12 @@ class RobustSteps:
     def _trained(self, stage: StageName) -> list[nn.Module]:
         if stage == "whole":
             return [self.purifier]
-        assert isinstance(self.purifier, RobustPurifier)
-        return [self.purifier.encoder, self.purifier.class_head] if stage == "head" else [self.purifier.painter]
+        purifier = self.purifier
+        assert isinstance(purifier, RobustPurifier)
+        if stage == "head":
+            return [purifier.encoder, purifier.class_head]
+        is_suspicion_learned = stage == "painter" and self.config.painter_learns_suspicion
+        return [purifier.painter, purifier.domain_head] if is_suspicion_learned else [purifier.painter]
 
 
 def divergence(teacher_BK: Tensor, student_BK: Tensor) -> Tensor:

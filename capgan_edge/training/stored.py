@@ -23,7 +23,9 @@ LIMITS: Mapping[str, tuple[int, int]] = MappingProxyType(
     }
 )  # fmt: skip
 """Smallest and largest, of the whole numbers from which networks are built and generators seeded."""
-BEFORE: Mapping[str, Mapping[str, Any]] = MappingProxyType({"RobustConfig": MappingProxyType({"attacks_head": False})})
+BEFORE: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"RobustConfig": MappingProxyType({"attacks_head": False, "painter_learns_suspicion": False})}
+)
 """What runs did from before a setting existed, where that is not its default, by the name of the settings' class."""
 _ANY_COUNT = (0, 2**31)
 _LARGEST = 1e30

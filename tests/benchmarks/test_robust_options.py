@@ -163,13 +163,15 @@ def test_costs_by_hand() -> None:
     macs = Macs(head=10e6, painter=5e6, victim=20e6)
     config = RobustConfig(head_epochs=2, head_small_crop_epochs=1, small_crop_px=16, draw_epochs=1, painter_epochs=1,
                           whole_epochs=1)  # fmt: skip
-    by_hand = [0.25 * (2 + 3) * 10, (2 + 3) * 10, 10 + 3 * 5 + 2 * 20, 2 * 35 + 10 + 3 * 5 + 2 * 20,
+    by_hand = [0.25 * (2 + 3) * 10, (2 + 3) * 10, 10 + 3 * 5 + 2 * 20, 2 * 35 + 2 * 10 + 3 * 5 + 2 * 20,
                2 * 35 + 2 * (3 * 15 + 2 * 20) + 20]  # fmt: skip
     for epoch, passes in enumerate(by_hand):
         assert epoch_pflop(config, macs, epoch, 1000, size_px=32) == pytest.approx(2 * passes * 1e6 * 1000 / 1e15)
     assert robust_pflop(config, macs, 1000, size_px=32)[-1] == pytest.approx(2 * sum(by_hand) * 1e9 / 1e15)
     stronger = replace(config, attack="pgd-3", awp_gamma=0.01)
     assert epoch_pflop(stronger, macs, 1, 1000, size_px=32) == pytest.approx(2 * (6 * 10 + 2 * 3 * 10) * 1e9 / 1e15)
+    older = replace(config, painter_learns_suspicion=False)
+    assert epoch_pflop(older, macs, 3, 1000, size_px=32) == pytest.approx(2 * (by_hand[3] - 10) * 1e9 / 1e15)
     victim = VictimConfig(epochs=3, small_crop_epochs=2, small_crop_px=16, attack_steps=1, is_n_fgsm=True)
     assert victim_pflop(victim, 20e6, 1000, size_px=32) == pytest.approx(2 * 20e6 * 5 * 1.5 * 1000 / 1e15)
 

@@ -59,7 +59,7 @@ def test_steps_lower_what_the_stage_trains_and_leave_the_victim(
 
 @pytest.mark.parametrize(
     ("stage", "moved"),
-    [("head", {"encoder", "class_head"}), ("draw", {"painter"}), ("painter", {"painter"}),
+    [("head", {"encoder", "class_head"}), ("draw", {"painter"}), ("painter", {"painter", "domain_head"}),
      ("whole", {"encoder", "class_head", "painter", "domain_head"})],
 )  # fmt: skip
 def test_a_stage_moves_its_own_weights_and_statistics_alone(
@@ -80,7 +80,7 @@ def test_every_stage_names_its_losses(victim: SimpleResNet, fabric: Fabric) -> N
     assert {stage: set(losses) for stage, losses in seen.items()} == {
         "head": {"attacked"},
         "draw": {"drawn"},
-        "painter": {"attacked", "head"},
+        "painter": {"attacked", "head", "domain"},
         "whole": set(LOSS_NAMES) - {"head", "drawn", "distilled", "gan", "cycle", "d"},
     }
 
@@ -108,6 +108,23 @@ def test_the_losses_of_the_last_stage_are_those_of_the_method(victim: SimpleResN
     assert found.keys() == by_hand.keys()
     for name, value in by_hand.items():
         torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_the_painters_stage_learns_the_suspicion_of_the_frozen_encoder(victim: SimpleResNet, fabric: Fabric) -> None:
+    steps, (x_BCHW, targets_BK) = entered("painter", victim, fabric), make_batch()
+    purifier, a_BCHW = steps.purifier.eval(), (x_BCHW + 0.1).clamp(0, 1)
+    assert isinstance(purifier, RobustPurifier)
+    found, _ = steps._painter_losses(x_BCHW, a_BCHW, targets_BK)
+    eta_a, eta_x = (purifier.translate(images).domain_logits_BJ for images in (a_BCHW, x_BCHW))
+    torch.testing.assert_close(found["domain"], F.softplus(-eta_a).mean() + F.softplus(eta_x).mean())
+    found["domain"].backward()
+    moved = {name.split(".")[0] for name, p in purifier.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved == {"domain_head"}
+
+    before = entered("painter", victim, fabric)
+    before.config = replace(CONFIG, painter_learns_suspicion=False)
+    assert set(before._painter_losses(x_BCHW, a_BCHW, targets_BK)[0]) == {"attacked", "head"}
+    assert before._trained("painter") == [before.purifier.painter]
 
 
 def test_the_divergence_is_zero_of_equals_and_has_a_gradient_into_both() -> None:

@@ -56,7 +56,8 @@ def epoch_pflop(config: RobustConfig, macs: Macs, epoch: int, num_images: int, *
     stage, crop_px = stage_at(config, epoch).name, crop_px_at(config, epoch)
     climbs = 2 * max(1, attack_steps(config.attack))
     h, p, f = macs.head, macs.painter, macs.victim
-    learns = {"head": 3 * h, "draw": h + 3 * p + 2 * f, "painter": h + 3 * p + 2 * f,
+    painted = 3 * p + 2 * f
+    learns = {"head": 3 * h, "draw": h + painted, "painter": (1 + config.painter_learns_suspicion) * h + painted,
               "whole": 2 * (3 * (h + p) + 2 * f) + f}[stage]  # fmt: skip
     if awp_gamma_at(config, epoch):
         learns *= 2
