@@ -1,15 +1,16 @@
 """The purifier of the mode `robust`: an encoder that decides the class, and a painter that draws the decision.
 
 Before a frozen victim whose gradient everybody has, a purifier holds only where it decides by itself and paints an
-image from which the victim reads that decision. So this one has a class head, and a residual that reaches over the
-whole range of the pixels. The suspicion is a linear probe on what every level of the encoder sees.
+image from which the victim reads that decision. So this one has a class head, and either a residual that reaches over
+the whole range of the pixels or a learned image of each class in the frame's place. The suspicion is a linear probe on
+what every level of the encoder sees.
 Shapes: B batch, C channel, H height, W width, K classes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from capgan_edge.models.purifier import OutputName, Purifier, PurifierConfig, Tr
 
 MAX_CHANNELS, MAX_BLOCKS, MAX_CLASSES = 4096, 64, 1_000_000
 MAX_MAP_PX = 64
+PaintsName = Literal["features", "decision"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,9 +44,13 @@ class RobustPurifierConfig(PurifierConfig):
     num_blocks: int = 2
     """Residual blocks at a quarter of the resolution."""
     num_classes: int = 10
+    paints: PaintsName = "features"
+    """What the painter draws: over the frame, from features and class shares; or from the `decision` alone, a learned
+    image of each class, mixed by the shares, in the frame's place: nothing else of the frame reaches the victim."""
     class_map_px: int = 0
     """Side of a learned map of each class, in places of the features at a quarter of the resolution (8 for images of
-    32 px), which is laid under what the painter draws of the class; 0 is a single vector a class."""
+    32 px), which is laid under what the painter draws of the class; 0 is a single vector a class. Where the decision
+    alone is painted, side of the learned images in pixels, of at least 1."""
     reach: float = 2.0
     """Largest residual, in [0, 2]: 1 turns any pixel into any other, 2 does so with a gradient left."""
     end_kernel_px: int = 3
@@ -64,8 +70,12 @@ class RobustPurifierConfig(PurifierConfig):
             raise ConfigError(
                 f"expected at least two classes and reach in (0, 2], got {self.num_classes} and {self.reach}"
             )
-        if not 0 <= self.class_map_px <= MAX_MAP_PX:
-            raise ConfigError(f"expected class_map_px in [0, {MAX_MAP_PX}], got {self.class_map_px}")
+        if self.paints not in get_args(PaintsName):
+            raise ConfigError(f"expected paints among {', '.join(get_args(PaintsName))}, got {self.paints!r}")
+        fewest = 1 if self.paints == "decision" else 0
+        if not fewest <= self.class_map_px <= MAX_MAP_PX:
+            raise ConfigError(f"expected class_map_px in [{fewest}, {MAX_MAP_PX}] where the painter draws the "
+                              f"{self.paints}, got {self.class_map_px}")  # fmt: skip
         if self.norm == "adalin" or self.output != "residual" or self.has_skips or self.attention != "gap":
             raise ConfigError(
                 "expected a robust purifier with a residual output, average pooling, without skips and without AdaLIN, "
@@ -78,11 +88,14 @@ def with_classes(shape: PurifierConfig, num_classes: int) -> PurifierConfig:
     return replace(shape, num_classes=num_classes) if isinstance(shape, RobustPurifierConfig) else shape
 
 
-def with_class_maps(shape: PurifierConfig, like: PurifierConfig) -> PurifierConfig:
-    """Return a shape with the class maps of another one, where it has a class head and none yet; else as it is."""
-    if not isinstance(shape, RobustPurifierConfig) or not isinstance(like, RobustPurifierConfig) or shape.class_map_px:
+def with_painter_of(shape: PurifierConfig, like: PurifierConfig) -> PurifierConfig:
+    """Return a shape with the painter of another one, where it is of another kind or has class maps more; else as it
+    is."""
+    if not isinstance(shape, RobustPurifierConfig) or not isinstance(like, RobustPurifierConfig):
         return shape
-    return replace(shape, class_map_px=like.class_map_px)
+    if shape.paints == like.paints and shape.class_map_px:
+        return shape
+    return replace(shape, class_map_px=like.class_map_px, paints=like.paints)
 
 
 class Decided(NamedTuple):
@@ -108,7 +121,7 @@ class RobustPurifier(Purifier):
         self.encoder = Encoder(config)
         self.class_head = nn.Linear(config.feature_channels, config.num_classes)
         self.domain_head = nn.Linear(config.ngf + config.middle_channels + config.feature_channels, 1)
-        self.painter = Painter(config)
+        self.painter: nn.Module = Painter(config) if config.paints == "features" else Prototypes(config)
 
     def decide(self, x_BCHW: Tensor) -> Decided:
         """Return features, class logits and domain logits, without painting."""
@@ -124,9 +137,14 @@ class RobustPurifier(Purifier):
         """Return what the class head says, [B, K]: the decision, which who attacks the purifier climbs as well."""
         return self.decide(x_BCHW).class_logits_BK
 
-    def paint(self, x_BCHW: Tensor, features_BCHW: Tensor, class_logits_BK: Tensor) -> Tensor:
-        """Return the image from which the victim is to read the class: float32 RGB in [0, 1]."""
+    def paint(self, x_BCHW: Tensor, features_BCHW: Tensor | None, class_logits_BK: Tensor) -> Tensor:
+        """Return the image from which the victim is to read the class: float32 RGB in [0, 1].
+
+        Where the decision alone is painted no features are needed, and of the frames only the size.
+        """
         shares_BK = F.softmax(class_logits_BK, dim=1)
+        if self.config.paints == "decision":
+            return torch.sigmoid(self.painter(shares_BK, (x_BCHW.shape[2], x_BCHW.shape[3])).float())
         drawn_BCHW = torch.tanh(self.painter(features_BCHW, shares_BK).float())
         return (x_BCHW + self.config.reach * drawn_BCHW).clamp(0, 1)
 
@@ -185,6 +203,20 @@ class Painter(nn.Module):
         h_BCHW = self.up1(h_BCHW) + self.narrow_palette(shares_BK)[:, :, None, None]
         drawn_BCHW: Tensor = self.end(self.up2(h_BCHW))
         return drawn_BCHW
+
+
+class Prototypes(nn.Module):
+    """A learned image of each class, mixed by the classes' shares before a sigmoid; starts as noise about grey."""
+
+    def __init__(self, c: RobustPurifierConfig) -> None:
+        super().__init__()
+        self.class_maps = ClassMaps(c.num_classes, 3, c.class_map_px)
+        nn.init.normal_(self.class_maps.mixed.weight, std=0.1)
+
+    def forward(self, shares_BK: Tensor, size_px: tuple[int, int]) -> Tensor:
+        """Return the mixed images before the sigmoid, [B, 3, *size_px]."""
+        mixed_BCHW: Tensor = self.class_maps(shares_BK, size_px)
+        return mixed_BCHW
 
 
 class ClassMaps(nn.Module):

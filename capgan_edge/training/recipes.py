@@ -110,19 +110,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             purifier=CapGanConfig(epochs=3, semantic_epochs=2, learning_rate=2e-3, schedule="one-cycle", ndf=16,
                                   is_mirrored=False, smallest_epsilon=0.0),
         ),
-        # Trained end to end against an attacker who has the gradient of all of it; then again with class maps and
-        # without the last stage, as the pair below.
+        # Trained end to end against an attacker who has the gradient of all of it.
         "cifar10-robust-nano": Recipe(
             data="cifar10-jpeg",
             victim=VictimConfig(epochs=30, small_crop_epochs=14),
-            first=FirstRun(preset="robust-nano",
-                           purifier=RobustConfig(head_epochs=36, head_small_crop_epochs=28, painter_epochs=2,
-                                                 whole_epochs=3, attacks_head=False,
-                                                 painter_learns_suspicion=False)),
-            preset="robust-nano-maps",
-            purifier=RobustConfig(init="run", head_epochs=2, head_small_crop_epochs=0, learning_rate=0.05,
-                                  draw_epochs=2, painter_epochs=1, whole_epochs=0,
-                                  painter_learns_suspicion=False),
+            preset="robust-nano",
+            purifier=RobustConfig(head_epochs=36, head_small_crop_epochs=28, painter_epochs=2, whole_epochs=3,
+                                  attacks_head=False, painter_learns_suspicion=False),
         ),
         # What one core without bf16 makes in two and a half hours. Trained at 8/255, measured at 4/255 too. The first
         # run learned to draw few of the 43 classes, and its last stage gave up what the head knew: again, with class

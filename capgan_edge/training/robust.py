@@ -236,6 +236,11 @@ def check_shape(config: RobustConfig, shape: PurifierConfig, num_classes: int) -
         if shape.num_classes != num_classes:
             raise ConfigError(f"expected a class head of {num_classes} classes, those of the images, got "
                               f"{shape.num_classes}")  # fmt: skip
+        if config.init == "identity" and shape.paints == "decision":
+            raise ConfigError(
+                "expected a painter that can leave a frame as it is for init identity, got one that paints the "
+                "decision alone; use the preset robust-nano"
+            )
     elif config.init == "head":
         raise ConfigError(
             "expected a purifier with a class head for init head, got a CAP-GAN purifier; use the preset robust-nano, "

@@ -10,7 +10,7 @@ from typing import Any
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.purifier import Purifier, PurifierConfig
-from capgan_edge.models.robust_purifier import RobustPurifier, with_class_maps
+from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig, with_painter_of
 from capgan_edge.models.weights import weights_sha256
 from capgan_edge.training.robust_config import RobustConfig
 from capgan_edge.training.runs import load_purifier_run, shipped_pointer
@@ -46,22 +46,37 @@ def load_initial(run: Path, config: RobustConfig, victim: Mapping[str, Any], tra
 
 
 def check_initial(config: RobustConfig, shape: PurifierConfig, initial: PurifierConfig) -> None:
-    """Raise ConfigError unless a run starts from a purifier, and that is of its shape but for class maps."""
+    """Raise ConfigError unless a run starts from a purifier, and that is of its shape but for the painter."""
     if config.init != "run":
         raise ConfigError(f"expected init 'run' with a purifier to start from, got {config.init!r}")
-    if shape not in (initial, with_class_maps(initial, shape)):
+    if shape not in (initial, with_painter_of(initial, shape)):
         its, wanted = asdict(initial), asdict(shape)
         other = [f"{name} {wanted.get(name)} for {its.get(name)}" for name in its | wanted
                  if wanted.get(name) != its.get(name)]  # fmt: skip
         raise ConfigError(
-            "expected the shape of the purifier to start from, or that with class maps, got "
+            "expected the shape of the purifier to start from, or that with class maps or another painter, got "
             f"{', '.join(other)}; leave --preset out, or add class maps to a run of robust-nano by robust-nano-maps"
+        )
+    if has_new_painter(shape, initial) and not config.draw_epochs:
+        raise ConfigError(
+            "expected draw_epochs of 1 or more with a painter that is not the run's, which has learned nothing, got "
+            "0; pass --set draw_epochs=2"
         )
 
 
+def has_new_painter(shape: PurifierConfig, initial: PurifierConfig) -> bool:
+    """Whether the painter of a shape is of another kind than that of the purifier to start from."""
+    both = [one.paints for one in (shape, initial) if isinstance(one, RobustPurifierConfig)]
+    return len(both) == 2 and both[0] != both[1]
+
+
 def merged(purifier: Purifier, initial: Purifier) -> dict[str, Any]:
-    """Return the state of a new purifier with the weights to start from: class maps that these lack stay zero."""
-    return purifier.state_dict() | initial.state_dict()
+    """Return the state of a new purifier with the weights to start from: class maps that these lack stay zero, and a
+    painter of another kind stays new."""
+    is_new = has_new_painter(purifier.config, initial.config)
+    kept = {name: tensor for name, tensor in initial.state_dict().items()
+            if not (is_new and name.startswith("painter."))}  # fmt: skip
+    return purifier.state_dict() | kept
 
 
 def initial_state(initial: Purifier | None) -> dict[str, Any]:

@@ -158,8 +158,10 @@ class RobustSteps:
         drawn_BK = (torch.randn(len(x_BCHW), num_classes, generator=generator) * spread_B1).to(x_BCHW)
         purifier, noisy_BCHW = self.purifier, noisy(x_BCHW, self.config.epsilon, generator)
         assert isinstance(purifier, RobustPurifier)
-        with torch.no_grad(), self.fabric.autocast():
-            features_BCHW = purifier.decide(noisy_BCHW).features_BCHW
+        features_BCHW = None
+        if purifier.config.paints == "features":
+            with torch.no_grad(), self.fabric.autocast():
+                features_BCHW = purifier.decide(noisy_BCHW).features_BCHW
         purifier.painter.train()
         with self.fabric.autocast():
             logits_BK = self.victim(purifier.paint(noisy_BCHW, features_BCHW, drawn_BK)).float()

@@ -9,7 +9,7 @@ import torch
 
 from capgan_edge.models.presets import preset, purifier_from
 from capgan_edge.models.purifier import Purifier
-from capgan_edge.models.robust_purifier import RobustPurifierConfig
+from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig
 from capgan_edge.models.victim import SimpleResNet
 from capgan_edge.models.victims import Victim, victim_from_module
 from capgan_edge.runtime.ort import OrtRunner
@@ -20,11 +20,12 @@ from capgan_export.onnx_graph import graph_from_pair
 SIZE_PX = (32, 32)
 
 
-SHAPES = (preset("robust-nano"), preset("robust-nano-maps"), RobustPurifierConfig(class_map_px=5),
-          preset("robust-nano-deep"))  # fmt: skip
+SHAPES = {name: preset(name) for name in ("robust-nano", "robust-nano-maps", "robust-nano-prototypes",
+                                          "robust-nano-deep")}  # fmt: skip
+STRETCHED = (RobustPurifierConfig(class_map_px=5), RobustPurifierConfig(paints="decision", class_map_px=20))
 
 
-@pytest.fixture(scope="module", params=SHAPES, ids=["no maps", "maps", "stretched maps", "deep"])
+@pytest.fixture(scope="module", params=[*SHAPES.values(), *STRETCHED], ids=[*SHAPES, "stretched maps", "stretched"])
 def purifier(request: pytest.FixtureRequest) -> Purifier:
     """With weights and statistics as if it had been trained: none at its initial value."""
     torch.manual_seed(0)
@@ -68,16 +69,17 @@ def test_the_graph_equals_torch_in_every_output(graph: bytes, purifier: Purifier
     assert np.abs(found.purified_NHWC.astype(float) - expected_NHWC).max() <= 1
 
 
-def test_no_batch_norm_of_the_purifier_is_left_and_nodes_have_the_names_of_their_modules(graph: bytes) -> None:
+def test_no_batch_norm_of_the_purifier_is_left_and_nodes_have_the_names_of_their_modules(
+    graph: bytes, purifier: RobustPurifier
+) -> None:
     names = {node.name: node.op_type for node in onnx.load_model_from_string(graph).graph.node}
     assert not [name for name, kind in names.items() if name.startswith("purifier.") and "Normalization" in kind]
-    assert {"purifier.encoder.stem.conv.0/Conv", "purifier.painter.up1.conv.0/Conv"} <= names.keys()
+    painter = {"features": "up1.conv.0/Conv", "decision": "class_maps.mixed/"}[purifier.config.paints]
+    assert "purifier.encoder.stem.conv.0/Conv" in names
+    assert any(name.startswith(f"purifier.painter.{painter}") for name in names), names.keys()
 
 
 def test_its_bundle_says_what_it_is(purifier: Purifier) -> None:
     identity = purifier_identity(purifier, "cifar10-robust-nano", SIZE_PX)
-    shape = purifier.config
-    named = {SHAPES[0]: "robust-nano", SHAPES[1]: "robust-nano-maps", SHAPES[3]: "robust-nano-deep"}.get(
-        shape, "custom"
-    )
+    named = next((name for name, shape in SHAPES.items() if shape == purifier.config), "custom")
     assert (identity.preset, identity.config["kind"]) == (named, "robust")

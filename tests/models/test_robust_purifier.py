@@ -13,7 +13,7 @@ from capgan_edge.errors import ConfigError
 from capgan_edge.models.cost import Cost, cost_of
 from capgan_edge.models.presets import config_kind, preset, purifier_from
 from capgan_edge.models.purifier import Purifier, PurifierConfig
-from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig, with_class_maps
+from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig, with_painter_of
 from capgan_edge.models.victim import SimpleResNet
 
 TINY = RobustPurifierConfig(ngf=2, middle_channels=3, feature_channels=5, num_blocks=1, num_classes=4)
@@ -43,7 +43,7 @@ def test_every_size_and_norm_keeps_shape_and_range(norm: Any, height_px: int, wi
     assert purifier.decide(x_BCHW).class_logits_BK.shape == (2, 4)
 
 
-@pytest.mark.parametrize("name", ["robust-nano", "robust-nano-maps", "robust-nano-deep"])
+@pytest.mark.parametrize("name", ["robust-nano", "robust-nano-maps", "robust-nano-prototypes", "robust-nano-deep"])
 def test_each_nano_costs_less_than_the_victim_and_fits_beside_it_in_five_megabytes(name: str) -> None:
     victim = cost_of(SimpleResNet(10), height_px=32, width_px=32)
     purifier = cost_of(purifier_from(preset(name)), height_px=32, width_px=32)
@@ -119,11 +119,41 @@ def test_class_maps_start_as_nothing_and_are_mixed_by_the_shares(height_px: int,
     assert not torch.equal(purifier(x_BCHW), plain(x_BCHW))
 
 
-def test_a_shape_takes_class_maps_only_where_it_has_none() -> None:
+@pytest.mark.parametrize("size_px", [(32, 32), (8, 8), (64, 40)])
+def test_where_the_decision_is_painted_nothing_else_of_the_frame_is_left(size_px: tuple[int, int]) -> None:
+    """Two frames with one decision give one image; it is a learned image of the class, and another for another."""
+    config = replace(TINY, paints="decision", class_map_px=8)
+    purifier = away_from_the_start(config).eval()
+    assert not [name for name in purifier.state_dict() if name.startswith("painter.") and "class_maps" not in name]
+    frames_BCHW = torch.rand(2, 3, *size_px)
+    sure_BK = 60 * torch.eye(4)[[1, 1]]
+    images_BCHW = purifier.paint(frames_BCHW, None, sure_BK)
+    assert images_BCHW.shape == frames_BCHW.shape
+    torch.testing.assert_close(images_BCHW[0], images_BCHW[1], rtol=0, atol=0)
+    own = torch.sigmoid(purifier.painter.class_maps.mixed.weight[:, 1].view(3, 8, 8))
+    torch.testing.assert_close(images_BCHW[0, :, 0, 0], own[:, 0, 0])
+    torch.testing.assert_close(images_BCHW[0, :, -1, -1], own[:, -1, -1])
+    assert (purifier.paint(frames_BCHW, None, 60 * torch.eye(4)[[2, 2]]) - images_BCHW).abs().max() > 0.01
+    out = purifier.translate(frames_BCHW)
+    assert 0 <= out.image_BCHW.min() <= out.image_BCHW.max() <= 1
+    expected_BCHW = purifier.paint(frames_BCHW, None, purifier.class_logits(frames_BCHW))
+    torch.testing.assert_close(out.image_BCHW, expected_BCHW)
+
+
+def test_a_learned_image_of_each_class_has_a_side_of_at_least_one_pixel() -> None:
+    with pytest.raises(ConfigError, match=r"expected class_map_px in \[1, 64\] where the painter draws the decision"):
+        replace(TINY, paints="decision")
+
+
+def test_a_shape_takes_another_painter_and_class_maps_only_where_it_has_none() -> None:
+    decision = replace(TINY, paints="decision", class_map_px=8, num_blocks=2)
+    assert with_painter_of(TINY, decision) == replace(decision, num_blocks=TINY.num_blocks)
+    assert with_painter_of(decision, TINY) == replace(TINY, num_blocks=2)
+    assert with_painter_of(decision, replace(decision, class_map_px=4)) == decision
     maps, others = replace(TINY, class_map_px=2), replace(TINY, class_map_px=4)
-    assert with_class_maps(TINY, maps) == maps
-    assert with_class_maps(others, maps) == others
-    assert with_class_maps(PurifierConfig(), maps) == PurifierConfig()
+    assert with_painter_of(TINY, maps) == maps
+    assert with_painter_of(others, maps) == others
+    assert with_painter_of(PurifierConfig(), maps) == PurifierConfig()
 
 
 @pytest.mark.parametrize("is_training", [True, False], ids=["training", "deployed"])
@@ -165,7 +195,7 @@ def test_stored_settings_make_the_kind_they_are_of() -> None:
     ("option", "value"),
     [("ngf", 0), ("class_map_px", 65), ("class_map_px", -1),
      ("middle_channels", 0), ("feature_channels", 5000), ("num_middle_blocks", -1), ("num_blocks", 65),
-     ("num_first_blocks", -1), ("num_first_blocks", 65),
+     ("paints", "x"), ("num_first_blocks", -1), ("num_first_blocks", 65),
      ("num_classes", 1), ("reach", 0.0), ("reach", 2.5), ("norm", "adalin"), ("output", "direct"),
      ("attention", "gap+gmp"), ("has_skips", True), ("end_kernel_px", 4)],
 )  # fmt: skip

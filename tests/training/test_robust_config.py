@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pointers import change, state_of
 
 from capgan_edge.cli import main
 from capgan_edge.errors import ConfigError
-from capgan_edge.models.robust_purifier import RobustPurifierConfig
+from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig
 from capgan_edge.models.weights import weights_sha256
+from capgan_edge.training.robust import check_shape
 from capgan_edge.training.robust_config import RobustConfig, attack_steps
 from capgan_edge.training.robust_start import robust_config, start_robust
 from capgan_edge.training.runs import load_purifier_run
@@ -119,6 +121,7 @@ def test_a_robust_run_is_trained_further_in_any_stage_and_may_get_class_maps(
     for options, message in (
         (["--preset", "robust-small"], "got ngf 32 for 16, middle_channels 96 for 48"),
         (["--seed", "1"], "expected the images held back that"),
+        (["--preset", "robust-nano-prototypes"], "expected draw_epochs of 1 or more with a painter that is not"),
         (["--set", "num_held_out=2", "--set", "num_watched=2"], "pass --set num_held_out=4"),
     ):
         assert main([*further, *options]) == 1
@@ -131,10 +134,37 @@ def test_a_robust_run_is_trained_further_in_any_stage_and_may_get_class_maps(
     state = state_of(tmp_path / "further")
     assert state["stage"] == "draw"
     assert state["initial"] == {"sha256": weights_sha256(load_purifier_run(tmp_path / "first" / "best.json")[0])}
-    resumed = [*shared, "-o", str(tmp_path / "further"), "--set", "draw_epochs=1", "--resume"]
+    resumed = [*shared, "-o", str(tmp_path / "further"), "--set", "draw_epochs=1", "--resume"]  # the one with maps
     assert main(resumed) == 0
     assert main([*resumed, "--preset", "robust-nano"]) == 1
     assert "--preset" in capsys.readouterr().err
+
+
+def test_a_robust_run_may_be_given_a_painter_of_the_decision_alone(
+    photos: Path, pair_path: Path, tmp_path: Path
+) -> None:
+    shared = ["train", "purifier", "--data", str(photos), "--victim", str(pair_path / "victim"), *ROBUST, *SHORT]
+    assert main([*shared, "-o", str(tmp_path / "first")]) == 0
+    options = ["--preset", "robust-nano-prototypes", "--set", "head_epochs=0", "--set", "draw_epochs=1",
+               "--set", "init=run", "--init-from", str(tmp_path / "first")]  # fmt: skip
+    assert main([*shared, *options, "-o", str(tmp_path / "painted")]) == 0
+    first, painted = (load_purifier_run(tmp_path / run / "best.json")[0] for run in ("first", "painted"))
+    assert isinstance(painted.config, RobustPurifierConfig)
+    assert (painted.config.paints, painted.config.class_map_px) == ("decision", 32)
+    held, kept = first.state_dict(), painted.state_dict()
+    for name in held:
+        assert name.startswith("painter.") or torch.equal(held[name], kept[name]), name
+    one_BCHW, other_BCHW = torch.rand(2, 1, 3, 32, 32)
+    logits_BK = torch.randn(1, 2)
+    assert isinstance(painted, RobustPurifier)
+    assert torch.equal(painted.paint(one_BCHW, None, logits_BK), painted.paint(other_BCHW, None, logits_BK))
+
+
+def test_a_painter_of_the_decision_alone_cannot_begin_as_the_identity() -> None:
+    shape = RobustPurifierConfig(paints="decision", class_map_px=8)
+    identity = RobustConfig(init="identity", head_epochs=0, head_small_crop_epochs=0, draw_epochs=0, painter_epochs=0)
+    with pytest.raises(ConfigError, match="expected a painter that can leave a frame as it is for init identity"):
+        check_shape(identity, shape, 10)
 
 
 def test_a_further_run_starts_before_the_same_victim(photos: Path, pair_path: Path, tmp_path: Path) -> None:

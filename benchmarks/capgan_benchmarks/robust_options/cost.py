@@ -25,6 +25,8 @@ class Macs:
     head: float
     painter: float
     victim: float
+    is_drawn_from_features: bool = True
+    """Whether drawing a class takes the encoder's features."""
 
     @property
     def whole(self) -> float:
@@ -39,10 +41,12 @@ def macs_of(purifier: Purifier, victim: SimpleResNet, size_px: tuple[int, int]) 
 
     height_px, width_px = size_px
     whole = cost_of(purifier, height_px=height_px, width_px=width_px).macs
-    head = 0
+    head, is_drawn_from_features = 0, True
     if isinstance(purifier, RobustPurifier):
         head = cost_of(purifier.encoder, height_px=height_px, width_px=width_px).macs
-    return Macs(head=head, painter=whole - head, victim=cost_of(victim, height_px=height_px, width_px=width_px).macs)
+        is_drawn_from_features = purifier.config.paints == "features"
+    return Macs(head=head, painter=whole - head, victim=cost_of(victim, height_px=height_px, width_px=width_px).macs,
+                is_drawn_from_features=is_drawn_from_features)  # fmt: skip
 
 
 def epoch_pflop(config: RobustConfig, macs: Macs, epoch: int, num_images: int, *, size_px: int) -> float:
@@ -56,8 +60,8 @@ def epoch_pflop(config: RobustConfig, macs: Macs, epoch: int, num_images: int, *
     stage, crop_px = stage_at(config, epoch).name, crop_px_at(config, epoch)
     climbs = 2 * max(1, attack_steps(config.attack))
     h, p, f = macs.head, macs.painter, macs.victim
-    painted = 3 * p + 2 * f
-    learns = {"head": 3 * h, "draw": h + painted, "painter": (1 + config.painter_learns_suspicion) * h + painted,
+    painted, seen = 3 * p + 2 * f, 1 + config.painter_learns_suspicion
+    learns = {"head": 3 * h, "draw": macs.is_drawn_from_features * h + painted, "painter": seen * h + painted,
               "whole": 2 * (3 * (h + p) + 2 * f) + f}[stage]  # fmt: skip
     if awp_gamma_at(config, epoch):
         learns *= 2
