@@ -2,7 +2,7 @@
 
     python -m capgan_benchmarks.robust_options first-stage   # each option in the first stage, from nothing
     python -m capgan_benchmarks.robust_options last-stage    # each option in the last stage, from the packaged weights
-    python -m capgan_benchmarks.robust_options draw          # a new painter, with a vector or a map of each class
+    python -m capgan_benchmarks.robust_options draw          # a new painter: a vector, a map or an image of each class
     python -m capgan_benchmarks.robust_options start         # class head first, from the identity, from CAP-GAN ...
     python -m capgan_benchmarks.robust_options width         # the first stage at other widths
     python -m capgan_benchmarks.robust_options width --only 2    # that arm alone, on another core; writes no record

@@ -28,11 +28,9 @@ class Arm:
     width: float = 1.0
     """Channels of a new network, by those of robust-nano."""
     shape: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    """Of `RobustPurifierConfig`: of a new network, what differs from robust-nano's."""
+    """Of `RobustPurifierConfig`: what differs from robust-nano's, of a new network or of a new painter."""
     teacher_width: float = 0.0
     """Channels of a teacher that is trained first, by those of robust-nano; 0 is none."""
-    class_map_px: int = 0
-    """Side of a new painter's class maps."""
     is_trained: bool = True
     """False measures the weights to begin with as they are."""
 
@@ -132,12 +130,23 @@ _FIRST_STAGE = Group(
 )  # fmt: skip
 _DRAW = Group(
     name="draw",
-    question="A new painter before the packaged head, as its first stage leaves it: a vector or a map of each class",
+    question="A new painter before the packaged head, as its first stage leaves it: what of a class it draws",
     settings=_stages(draw=3, init="run", head_small_crop_epochs=0),
     baseline="vector",
     arms=(
-        Arm(name="vector", what="one vector a class", start="package-head"),
-        Arm(name="map", what="a map of 8 px a class beside it", start="package-head", class_map_px=8),
+        Arm(name="vector", what="over the frame, from features and one vector a class", start="package-head"),
+        Arm(
+            name="map",
+            what="the same with a map of 8 px a class",
+            start="package-head",
+            shape=MappingProxyType({"class_map_px": 8}),
+        ),
+        Arm(
+            name="prototypes",
+            what="in the frame's place, from an image a class alone",
+            start="package-head",
+            shape=MappingProxyType({"paints": "decision", "class_map_px": 32}),
+        ),
     ),
 )
 GROUPS: Mapping[str, Group] = MappingProxyType(

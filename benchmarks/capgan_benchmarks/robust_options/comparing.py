@@ -81,8 +81,7 @@ def _row(
 ) -> dict[str, Any]:  # fmt: skip
     path = out / arm.name.replace("=", "-")
     cap_gan = _cap_gan_before(pair)
-    key = key | {"arm": [arm.name, arm.start, arm.width, dict(arm.shape), arm.teacher_width, arm.class_map_px,
-                         arm.is_trained],
+    key = key | {"arm": [arm.name, arm.start, arm.width, dict(arm.shape), arm.teacher_width, arm.is_trained],
                  "code": revision(),
                  "config": asdict(config_of(group, arm, pair, seed=budget.seed)) if arm.is_trained else None,
                  "cap_gan": cap_gan and cap_gan.card["weights_sha256"]}  # fmt: skip

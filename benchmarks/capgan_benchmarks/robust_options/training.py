@@ -123,10 +123,14 @@ def with_new_painter(arm: Arm, pair: Pair, *, seed: int) -> RobustPurifier:
 
     packaged = pair.purifier
     assert isinstance(packaged, RobustPurifier)
-    plain = replace(packaged.config, class_map_px=0)
-    purifier = RobustPurifier(replace(plain, class_map_px=arm.class_map_px))
+    plain = replace(packaged.config, class_map_px=0, paints="features")
+    shape = replace(plain, **arm.shape)
     torch.manual_seed(seed)
-    new = RobustPurifier(plain).state_dict()  # the same for every arm, with maps or without
+    purifier = RobustPurifier(shape)
+    torch.manual_seed(seed)
+    new = RobustPurifier(plain).state_dict()  # the same with maps or without
+    if shape.paints == "decision":
+        new = {}
     kept = {name: tensor for name, tensor in packaged.state_dict().items() if not name.startswith("painter.")}
     purifier.load_state_dict(purifier.state_dict() | new | kept)
     return purifier
