@@ -6,7 +6,7 @@
     python -m capgan_benchmarks.make_zoo cifar10-nano --measure-only   # the packaged pair again, as it stands
     python -m capgan_benchmarks.make_zoo cifar10-robust-nano --victim-of cifar10-nano    # before that pair's victim
     python -m capgan_benchmarks.make_zoo gtsrb-robust-nano --victim-of gtsrb-nano
-    python -m capgan_benchmarks.make_zoo cifar10-robust-nano --keep-victim --keep-first    # the packaged one, further
+    python -m capgan_benchmarks.make_zoo NAME --keep-victim --keep-first    # the packaged purifier as the first run
 
 Each stage goes on where it was interrupted. Writes `benchmarks/results/accuracy-NAME_HARDWARE_DATE.json` and
 `capgan_edge/zoo/NAME/{weights.safetensors, card.json}` of the checkout that it runs in.
@@ -60,6 +60,9 @@ def main(
         )
     if name not in PACKAGED:
         raise ConfigError(f"expected a packaged pair's recipe among {', '.join(PACKAGED)}, got {name!r}")
+    if keep_first and not (victim_of or keep_victim):
+        raise ConfigError("expected --keep-first together with --keep-victim or --victim-of, got it alone; the "
+                          "packaged purifier is of that victim: pass one of them")  # fmt: skip
     run_path, recipe, victim_of = runs / name, RECIPES[name], victim_of or (name if keep_victim else "")
     if measure_only:
         tensors, card = kept(name)
@@ -75,7 +78,7 @@ def main(
         if victim_of:
             card = with_kept_victim(victim_of, card)
         if keep_first:
-            card["command"] += " --keep-first"
+            card = with_kept_first(card)
     pair = pair_from(name, tensors, card)
     test = data.load(recipe.data, "test")
     record = measured(pair, test, num_images=num_images, num_end_to_end=num_end_to_end, seed=seed,
@@ -133,6 +136,13 @@ def with_kept_victim(victim_of: str, card: dict[str, Any]) -> dict[str, Any]:
     origin = {key: old[key] for key in ("name", "weights_sha256", "measured")}
     option = "--keep-victim" if victim_of == card["name"] else f"--victim-of {victim_of}"
     return card | {"recipe": recipe, "victim_from": origin, "command": f"{card['command']} {option}"}
+
+
+def with_kept_first(card: dict[str, Any]) -> dict[str, Any]:
+    """Return the card of a purifier that was trained further from the packaged one, which it names."""
+    old = kept(card["name"])[1]
+    origin = {key: old[key] for key in ("name", "weights_sha256", "measured")}
+    return card | {"first_from": origin, "command": f"{card['command']} --keep-first"}
 
 
 def training_facts(run_path: Path) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def put_first(name: str, run_path: Path, recipe: Recipe) -> None:
     """
     from capgan_edge.training.checkpoint import Checkpoint, save_checkpoint
     from capgan_edge.training.robust_config import RobustConfig
+    from capgan_edge.training.robust_stages import stage_at
     from capgan_edge.training.runs import is_finished, mark_finished
     from capgan_edge.training.stored import settings_from
 
@@ -60,8 +61,11 @@ def put_first(name: str, run_path: Path, recipe: Recipe) -> None:
     tensors, card = kept(name)
     made_by, facts = card["recipe"], card["training"]["purifier"]
     first = recipe.first
-    is_its = first is not None and not made_by.get("first") and made_by["preset"] == first.preset
-    if first is None or not is_its or settings_from(RobustConfig, made_by["purifier"], name) != first.purifier:
+    if first is None:
+        raise ConfigError(f"expected a recipe with a first run for --keep-first, got {name}'s, which has none; leave "
+                          "it out")  # fmt: skip
+    is_its = not made_by.get("first") and made_by["preset"] == first.preset
+    if not is_its or settings_from(RobustConfig, made_by["purifier"], name) != first.purifier:
         raise ConfigError(
             f"expected a package that the first run of the recipe {name} made, got one of other settings; leave "
             "--keep-first out: the first run is then trained too"
@@ -71,7 +75,7 @@ def put_first(name: str, run_path: Path, recipe: Recipe) -> None:
     state = {"mode": "robust", "config": made_by["purifier"], "purifier": card["purifier"], "victim": card["victim"],
              "class_names": card["labels"], "size_px": card["size_px"], "data": card["data"], "source": card["data"],
              "best_percent": row["pgd10_percent"], "row": row, "attack_steps": int(row.get("attack_steps", 0)),
-             "history": []}  # fmt: skip
+             "history": [], "stage": stage_at(first.purifier, card["epoch"] - 1).name}  # fmt: skip
     save_checkpoint(run_path, Checkpoint(kind="purifier", epoch=card["epoch"], tensors=tensors, state=state),
                     is_best=True)  # fmt: skip
     _write_log(run_path, facts["log"])

@@ -52,7 +52,8 @@ class RobustPurifierConfig(PurifierConfig):
     32 px), which is laid under what the painter draws of the class; 0 is a single vector a class. Where the decision
     alone is painted, side of the learned images in pixels, of at least 1."""
     reach: float = 2.0
-    """Largest residual, in [0, 2]: 1 turns any pixel into any other, 2 does so with a gradient left."""
+    """Largest residual, in [0, 2]: 1 turns any pixel into any other, 2 does so with a gradient left. Where the decision
+    alone is painted there is no residual, and it has no part."""
     end_kernel_px: int = 3
     norm: NormName = "batch"
     padding: PaddingName = "zeros"

@@ -15,6 +15,10 @@ LAXER = "laxer_than_shipped"
 FAILS_AT = "would_fail_at"
 """In a card's settings: the mildest value that fails, by the name of a check; a text where no value does."""
 
+CLASS_HEAD = "the class head"
+"""What a check's name ends with whose attack climbs the decision of a purifier of the mode robust, whose painter may
+hide its gradient; others have none."""
+
 RUNTIME = "runtime"
 """In a card's settings: what computed the artifact; where it is not there, what usually does."""
 ONNX_RUNTIME, OPENVINO, OPENVINO_BF16, TENSORRT = "onnxruntime", "openvino", "openvino bf16", "tensorrt"
@@ -85,7 +89,7 @@ def _standing(manifest: Manifest, artifact: str, runtime: str) -> int:
         return 1
     if not has_passed(card):
         return 0
-    return 3 if _weakness(card) is None else 2
+    return 3 if _weakness(manifest, card) is None else 2
 
 
 def has_passed(card: RobustnessCard) -> bool:
@@ -105,7 +109,12 @@ def card_warning(manifest: Manifest, artifact: str, runtime: str | None = None) 
     if not has_passed(card):
         came = f"a failed one ({', '.join(failed) or 'by its own verdict'})"
         return f"{artifact}: expected a passing robustness card, got {came}; use another precision, or build it again"
-    return _weakness(card)
+    return _weakness(manifest, card)
+
+
+def has_class_head(manifest: Manifest) -> bool:
+    """Return whether the bundle's purifier, of the mode robust, decides the class by itself."""
+    return manifest.purifier.config.get("kind") == "robust"
 
 
 def _missing(manifest: Manifest, artifact: str, runtime: str) -> str:
@@ -124,7 +133,7 @@ def _missing(manifest: Manifest, artifact: str, runtime: str) -> str:
     )
 
 
-def _weakness(card: RobustnessCard) -> str | None:
+def _weakness(manifest: Manifest, card: RobustnessCard) -> str | None:
     """Return one line on why a card that passed says little; None where it says what the shipped gates ask."""
     if not any(check.kind == "robustness" for check in card.checks):
         return (
@@ -149,6 +158,11 @@ def _weakness(card: RobustnessCard) -> str | None:
             f"{card.artifact}: expected a robustness card from gates as strict as the shipped ones, got one that "
             f"passed its own gates only ({name}: {reasons}); "
             "verify it again with the shipped gates and enough test images"
+        )
+    if has_class_head(manifest) and not any(name.endswith(f"on {CLASS_HEAD}") for name in attacked):
+        return (
+            f"{card.artifact}: expected a robustness card with an attack on the purifier's class head, got one from "
+            "before there was such a gate; verify it again"
         )
     return None
 

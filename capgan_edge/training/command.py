@@ -120,7 +120,7 @@ def purifier_command(
         str | None,
         typer.Option(
             help="paper, small or nano (default); of --mode robust: robust-nano (default), robust-nano-maps "
-            "(for many classes) or robust-small."
+            "(for many classes), robust-nano-prototypes, robust-nano-deep or robust-small."
         ),
     ] = None,
     mode: Annotated[

@@ -61,7 +61,7 @@ class RobustConfig:
     semantic_weight: float = 0.05
     """Weight of the semantic loss of f(T(x)) towards f(x) in the last stage."""
     l1_weight: float = 0.05
-    """Weight of L1(T(x), x) in the last stage."""
+    """Weight of L1(T(x), x) in the last stage; a painter of the decision alone cannot follow it."""
     domain_weight: float = 1.0
     """Weight of the domain loss (attacked against clean), from which the suspicion is learned."""
     painter_learns_suspicion: bool = True

@@ -55,7 +55,8 @@ def check_initial(config: RobustConfig, shape: PurifierConfig, initial: Purifier
                  if wanted.get(name) != its.get(name)]  # fmt: skip
         raise ConfigError(
             "expected the shape of the purifier to start from, or that with class maps or another painter, got "
-            f"{', '.join(other)}; leave --preset out, or add class maps to a run of robust-nano by robust-nano-maps"
+            f"{', '.join(other)}; leave --preset out, or give a run of robust-nano another painter by "
+            "robust-nano-maps or robust-nano-prototypes"
         )
     if has_new_painter(shape, initial) and not config.draw_epochs:
         raise ConfigError(

@@ -118,7 +118,7 @@ def refuse_other_start(out: Path, settings: Sequence[str], config: RobustConfig,
             f"expected no --init-from beside --resume, got {init_from}; {out} has its start: leave it out"
         )
     stored = read_pointer(out / "last.json")["state"].get("config")
-    its = asdict(RobustConfig()) | (stored if isinstance(stored, dict) else {})  # an older run lacks the newer settings
+    its = asdict(settings_from(RobustConfig, stored if isinstance(stored, dict) else {}, out))
     for name in (text.partition("=")[0] for text in settings):
         given = getattr(config, name)
         if its[name] == given or (name in _LESS_OF_FEW and given > its[name]):

@@ -19,7 +19,7 @@ from capgan_benchmarks.right import packed
 from capgan_benchmarks.robust_options import comparing, measuring, page, training
 from capgan_benchmarks.robust_options.adversarial_training import figures, of_victim
 from capgan_benchmarks.robust_options.arms import GROUPS, Arm, Group, arms_of, group_of
-from capgan_benchmarks.robust_options.comparing import Budget, compared
+from capgan_benchmarks.robust_options.comparing import Budget, compared, is_idle
 from capgan_benchmarks.robust_options.cost import Macs, epoch_pflop, macs_of, robust_pflop, victim_pflop
 from capgan_benchmarks.robust_options.curves import drawn, over_training
 from capgan_benchmarks.robust_options.measuring import figures_of
@@ -31,7 +31,7 @@ from capgan_edge import data, zoo
 from capgan_edge.attacks import PGD
 from capgan_edge.data.images import ImageSet
 from capgan_edge.errors import ConfigError
-from capgan_edge.models.presets import purifier_from
+from capgan_edge.models.presets import preset, purifier_from
 from capgan_edge.models.robust_purifier import RobustPurifier
 from capgan_edge.models.weights import weights_sha256
 from capgan_edge.training.recipes import RECIPES
@@ -68,13 +68,13 @@ def test_every_arm_is_a_training_that_can_start(group: Group, arm: Arm, pair: Pa
     usual_arm = next(each for each in group.arms if each.name == group.baseline)
     usual = config_of(group, usual_arm, pair, seed=3)
     assert (config == usual) == (not arm.settings or arm.name == group.baseline)
-    is_measured_alone = arm.name == group.baseline or not group.is_head
-    is_other_network = new_shape(arm, pair) != new_shape(usual_arm, pair) or arm.teacher_width > 0
-    assert is_measured_alone or config != usual or is_other_network
+    assert not is_idle(group, arm, pair)
     assert new_shape(arm, pair).num_classes == 10
 
 
 def test_shallow_and_deep_have_about_the_same_operations_in_their_encoders(pair: Pair) -> None:
+    assert replace(new_shape(arms_of(group_of("first-stage"), ["deep"])[0], pair), class_map_px=32,
+                   paints="decision") == preset("robust-nano-deep")  # fmt: skip
     shallow, deep = (macs_of(purifier_from(new_shape(arm, pair)), pair.victim, (32, 32)).head
                      for arm in arms_of(group_of("first-stage"), ["usual", "deep"]))  # fmt: skip
     assert deep == pytest.approx(shallow, rel=0.05)
@@ -96,6 +96,14 @@ def test_a_new_painter_stands_before_the_packaged_head(pair: Pair) -> None:
         assert again is not None
         held = dict(purifier.named_parameters())
         assert all(torch.equal(held[name], one) for name, one in again.named_parameters()), "the same but for the maps"
+
+
+def test_an_arm_that_is_the_usual_training_of_a_pair_is_left_out() -> None:
+    signs, first_stage = zoo.load("gtsrb-robust-nano"), group_of("first-stage")
+    idle = [arm.name for arm in first_stage.arms if is_idle(first_stage, arm, signs)]
+    assert idle == ["is_mirrored=false"], "signs are never mirrored"
+    assert not [arm.name for group in GROUPS.values() if group is not first_stage for arm in group.arms
+                if is_idle(group, arm, signs)]  # fmt: skip
 
 
 def test_an_arm_with_a_teacher_trains_that_first_and_names_no_folder(

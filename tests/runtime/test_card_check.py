@@ -93,6 +93,18 @@ def test_a_card_counts_for_its_bytes_where_it_passed_and_was_attacked(
     assert case.says in str(caught.value)
 
 
+def test_a_card_of_a_purifier_with_a_class_head_counts_only_where_that_was_attacked(
+    make_manifest: ManifestFactory,
+) -> None:
+    """One that was written before the gate attacked it says that its gates were as strict as the shipped ones."""
+    robust = make_manifest().purifier.model_copy(update={"config": {"kind": "robust"}})
+    with pytest.raises(ArtifactError, match="an attack on the purifier's class head, got one from before"):
+        require_card(manifest_with(make_manifest, card(check()), purifier=robust), NAME)
+    on_head = check().model_copy(update={"name": "loss of accuracy, PGD-40 on the class head"})
+    assert card_warning(manifest_with(make_manifest, card(check(), on_head), purifier=robust), NAME) is None
+    assert card_warning(manifest_with(make_manifest, card(check())), NAME) is None
+
+
 def test_a_warning_is_one_line_of_text_whatever_the_settings_hold(make_manifest: ManifestFactory) -> None:
     held = card(check(), gates="a\nb\x1b[2J", laxer_than_shipped=["x" * 5000, "\x1b]0;title\x07"])
     warning = card_warning(manifest_with(make_manifest, held), NAME)

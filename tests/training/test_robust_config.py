@@ -140,6 +140,19 @@ def test_a_robust_run_is_trained_further_in_any_stage_and_may_get_class_maps(
     assert "--preset" in capsys.readouterr().err
 
 
+def test_a_resumed_older_run_is_held_to_what_was_done_before_there_was_the_setting(
+    photos: Path, pair_path: Path, tmp_path: Path, capsys: Output
+) -> None:
+    out = tmp_path / "run"
+    shared = ["train", "purifier", "--data", str(photos), "--victim", str(pair_path / "victim"), *ROBUST, *SHORT]
+    assert main([*shared, "-o", str(out)]) == 0
+    change(out, lambda state: state["config"].pop("painter_learns_suspicion"))
+    resumed = [*shared, "-o", str(out), "--resume", "--set"]
+    assert main([*resumed, "painter_learns_suspicion=true"]) == 1
+    assert "expected --set painter_learns_suspicion=False, with which" in capsys.readouterr().err
+    assert main([*resumed, "painter_learns_suspicion=false"]) == 0
+
+
 def test_a_robust_run_may_be_given_a_painter_of_the_decision_alone(
     photos: Path, pair_path: Path, tmp_path: Path
 ) -> None:

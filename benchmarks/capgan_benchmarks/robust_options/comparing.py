@@ -13,7 +13,7 @@ from capgan_benchmarks.robust_options.arms import Arm, Group, arms_of, group_of
 from capgan_benchmarks.robust_options.cost import macs_of, robust_pflop
 from capgan_benchmarks.robust_options.measuring import CLASS_HEAD, figures_of
 from capgan_benchmarks.robust_options.packaged import robust_card
-from capgan_benchmarks.robust_options.training import Trained, config_of, train_arm
+from capgan_benchmarks.robust_options.training import Trained, config_of, new_shape, train_arm
 from capgan_edge.files import make_folder, write_json
 
 if TYPE_CHECKING:
@@ -56,6 +56,9 @@ def compared(
     train, test = data.load(pair.data, "train"), data.load(pair.data, "test")
     test = test.take(budget.num_test_images, seed=budget.seed)
     key = {"pair": pair.card["weights_sha256"], "budget": asdict(budget), "data": test.name}
+    for arm in [arm for arm in arms if is_idle(group, arm, pair)]:
+        say(f"left out {arm.name}: {pair_name} is trained so anyway")
+    arms = tuple(arm for arm in arms if not is_idle(group, arm, pair))
     rows = [_row(group, arm, pair, train, test, budget, out / pair_name / group.name, key, say) for arm in arms]
     return {
         **record_head(KIND, command="python -m capgan_benchmarks.robust_options",
@@ -73,6 +76,18 @@ def compared(
         "steps": budget.steps,
         "arms": rows,
     }  # fmt: skip
+
+
+def is_idle(group: Group, arm: Arm, pair: Pair) -> bool:
+    """Whether an arm is the one that the others are held against, as "no flips" is of a pair of signs."""
+    (baseline,) = arms_of(group, [group.baseline])
+    if arm.name == baseline.name or not arm.is_trained or not baseline.is_trained:
+        return False
+    own, other = (
+        (config_of(group, each, pair, seed=0), new_shape(each, pair), each.start, each.teacher_width)
+        for each in (arm, baseline)
+    )
+    return own == other
 
 
 def _row(

@@ -1,7 +1,7 @@
 """What a robust training costs, counted in passes: the same on every machine.
 
 A gradient by the image alone takes two passes of a network, forward and back; one by its weights takes three.
-H, P, F: multiply-accumulates an image of encoder and heads, painter, and victim.
+H, P, F: multiply-accumulates an image of the encoder, of the painter with the (tiny) heads, and of the victim.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Nothing is trained or attacked: the data gives its length, the figures are those
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,10 @@ from capgan_benchmarks.records import ROOT, record_head, record_name
 from capgan_benchmarks.robust_options.packaged import robust_card, runs_of
 from capgan_benchmarks.script import run_script
 from capgan_edge.files import write_json
+
+if TYPE_CHECKING:
+    from capgan_edge.models.purifier import Purifier
+    from capgan_edge.zoo import Pair
 
 KIND = "robust-training"
 
@@ -50,10 +54,12 @@ def epochs_of(name: str, num_train: int) -> list[dict[str, Any]]:
     from capgan_edge.training.robust_stages import stage_at
 
     pair = zoo.load(name)
-    macs = macs_of(pair.purifier, pair.victim, pair.size_px)  # class maps, which a first run lacks, are a thousandth
     rows: list[dict[str, Any]] = []
     before = seconds = 0.0
-    for number, (config, log) in enumerate(runs_of(pair.card), start=1):
+    runs = runs_of(pair.card)
+    purifiers = [pair.purifier] if len(runs) == 1 else [first_purifier(pair), pair.purifier]
+    for number, ((config, log), purifier) in enumerate(zip(runs, purifiers, strict=True), start=1):
+        macs = macs_of(purifier, pair.victim, pair.size_px)
         spent = robust_pflop(config, macs, num_train - config.num_held_out, size_px=pair.size_px[0])
         for epoch, (row, pflop) in enumerate(zip(log, spent, strict=True)):
             seconds += row["seconds"]
@@ -62,6 +68,14 @@ def epochs_of(name: str, num_train: int) -> list[dict[str, Any]]:
                          "clean_percent": row["clean_percent"], "pgd10_percent": row["pgd10_percent"]})  # fmt: skip
         before += spent[-1]
     return rows
+
+
+def first_purifier(pair: Pair) -> Purifier:
+    """Return a new network of the shape that the first run of a pair had, which may have had another painter."""
+    from capgan_edge.models.presets import preset, purifier_from
+    from capgan_edge.models.robust_purifier import with_classes
+
+    return purifier_from(with_classes(preset(pair.card["recipe"]["first"]["preset"]), len(pair.labels)))
 
 
 if __name__ == "__main__":

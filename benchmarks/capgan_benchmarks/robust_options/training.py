@@ -30,6 +30,7 @@ class Trained:
     config: RobustConfig | None
     """None where the weights are those to begin with."""
     seconds: float
+    """From start to end: of the training and, where it has a teacher, of that one's."""
     num_collapsed: int
     """Epochs that were rolled back."""
 

@@ -63,11 +63,6 @@ class GateSet:
         return self.kinds[1:]
 
 
-def has_class_head(manifest: Manifest) -> bool:
-    """Whether the bundle's purifier, of the mode robust, decides the class by itself."""
-    return manifest.purifier.config.get("kind") == "robust"
-
-
 def require_fit(held: GateSet, manifest: Manifest) -> None:
     """Raise ConfigError where the set is of other weights, labels or sizes than the bundle."""
     size_px = (manifest.input.height, manifest.input.width)
@@ -96,7 +91,8 @@ def chosen_kinds(held: GateSet, gates: Gates) -> GateSet:
     if missing:
         raise ConfigError(
             f"expected a set with the attacks of the gates, got one without {', '.join(missing)} (it has "
-            f"{', '.join(kind.title for kind in held.attacked) or 'none'}); make it with the same --gates"
+            f"{', '.join(kind.title for kind in held.attacked) or 'none'}); make it again, with the same --gates: "
+            "capgan-edge verify BUNDLE --write-adversarial FILE"
         )
     attacked = (by_identity[attack.identity] for attack in gates.attacks)
     return GateSet(data=held.data, seed=held.seed, labels=held.labels, purifier_sha256=held.purifier_sha256,

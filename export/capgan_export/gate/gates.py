@@ -16,13 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from capgan_edge.errors import ConfigError
+from capgan_edge.runtime.card_check import CLASS_HEAD
 
 FEWEST_FRAMES = 32
 """With fewer, no loss that matters could be told from luck."""
 Method = Literal["fgsm", "pgd"]
 Knowledge = Literal["f", "f(T(.))", "the class head"]
-CLASS_HEAD = "the class head"
-"""Of a purifier of the mode robust, whose painter may hide the gradient of what it decided; others have none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

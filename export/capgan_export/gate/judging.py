@@ -18,7 +18,7 @@ from capgan_edge.runtime.card_check import FAILS_AT, LAXER, ONNX_RUNTIME, RUNTIM
 from capgan_edge.runtime.manifest import Figure
 from capgan_export.gate.artifacts import Said, open_artifact, precision_of, run_set, runtime_of_artifact
 from capgan_export.gate.checks import checks_of, is_right
-from capgan_export.gate.frames import GateSet, JudgedFrames, has_class_head
+from capgan_export.gate.frames import GateSet, JudgedFrames
 from capgan_export.gate.gates_file import ReadGates
 from capgan_export.gate.power import failing_values
 from capgan_export.gate.statistics import wilson_interval
@@ -43,6 +43,8 @@ class Trial:
     """Share of clean frames above the threshold that is asked for, in (0, 1)."""
     runtime: str = ONNX_RUNTIME
     """What computes the graphs, as cards call it."""
+    has_class_head: bool = False
+    """Whether the purifier has one to be attacked."""
     allow_host_code: bool = False
     """Whether the code that a version-compatible engine brings along may run."""
 
@@ -83,11 +85,12 @@ def trial_of(
     false_alarms: float,
     runtime: str = ONNX_RUNTIME,
     *,
+    has_class_head: bool = False,
     allow_host_code: bool = False,
 ) -> Trial:
     """Bind a set to its hash."""
     return Trial(held=held, set_sha256=sha256_of_bytes(bytes_from_set(held)), gates=gates, false_alarms=false_alarms,
-                 runtime=runtime, allow_host_code=allow_host_code)  # fmt: skip
+                 runtime=runtime, has_class_head=has_class_head, allow_host_code=allow_host_code)  # fmt: skip
 
 
 def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
@@ -120,7 +123,7 @@ def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
         data=trial.held.data,
         seed=trial.held.seed,
         device=opened.device,
-        settings={RUNTIME: runtime, **_settings(bundle, trial, limited, said if checks[0].passed else None)},
+        settings={RUNTIME: runtime, **_settings(trial, limited, said if checks[0].passed else None)},
         checks=checks,
         passed=passed,
     )
@@ -132,7 +135,7 @@ def judge(bundle: Bundle, name: str, trial: Trial, advance: Advance) -> Judged:
                   figures=figures)  # fmt: skip
 
 
-def _settings(bundle: Bundle, trial: Trial, precision: str, said: Sequence[Said] | None) -> dict[str, JsonValue]:
+def _settings(trial: Trial, precision: str, said: Sequence[Said] | None) -> dict[str, JsonValue]:
     """Return what the card is to be read with; `said` is None where it is not finite, and fails for that alone."""
     gates = trial.gates.gates
     values = {} if said is None else failing_values(trial.held, said, gates.limits[precision])
@@ -143,7 +146,7 @@ def _settings(bundle: Bundle, trial: Trial, precision: str, said: Sequence[Said]
         "victim_sha256": trial.held.victim_sha256,
         "attacks": [_attack_settings(kind) for kind in trial.held.attacked],
         "rule": "a loss fails above its limit where its 95 % interval excludes 0, agreement where all of its is below",
-        LAXER: list(laxer_than_shipped(gates, trial.held, precision, has_class_head=has_class_head(bundle.manifest))),
+        LAXER: list(laxer_than_shipped(gates, trial.held, precision, has_class_head=trial.has_class_head)),
         FAILS_AT: dict(values),
     }
 

@@ -16,17 +16,17 @@ import typer
 from capgan_edge.errors import ArtifactError, CapganError, ConfigError
 from capgan_edge.files import write_atomic
 from capgan_edge.runtime.bundle import Bundle
-from capgan_edge.runtime.card_check import ONNX_RUNTIME
+from capgan_edge.runtime.card_check import ONNX_RUNTIME, has_class_head
 from capgan_edge.runtime.growth import locked
 from capgan_export.gate.artifacts import judged_names, runtime_from_options
-from capgan_export.gate.frames import GateSet, chosen_kinds, has_class_head, require_fit
+from capgan_export.gate.frames import GateSet, chosen_kinds, require_fit
 from capgan_export.gate.gates_file import ReadGates, load_gates
 from capgan_export.gate.judging import judge, trial_of
 from capgan_export.gate.recording import record_verdicts
 from capgan_export.gate.report import CANNOT_RUN, Report
 from capgan_export.gate.stored import bytes_from_set, load_set
 from capgan_export.gate.threshold import require_rate
-from capgan_export.gate.twin import TwinSearch, is_twin, search_twin, set_from_twin
+from capgan_export.gate.twin import TwinSearch, is_robust, is_twin, search_twin, set_from_twin
 from capgan_export.parity import ParityConfig
 from capgan_export.verification import verify_bundle
 
@@ -116,11 +116,12 @@ def verified(request: VerifyRequest, console: Console) -> Report:
         if not structure.passed:
             return report
         raise _no_twin(bundle, found.refusals)
-    gates = replace(gates, gates=gates.gates.fitting(has_class_head=has_class_head(bundle.manifest)))
+    has_head = has_class_head(bundle.manifest) or (source is not None and is_robust(source))
+    gates = _fitting(gates, has_head, console)
     with locked(request.bundle) if request.is_written else contextlib.nullcontext(bundle) as held:
         names = judged_names(held.manifest, request.artifacts, runtime)
         trial = trial_of(_set(request, held, source, images, gates, console), gates, request.false_alarms, runtime,
-                         allow_host_code=request.allow_host_code)  # fmt: skip
+                         has_class_head=has_head, allow_host_code=request.allow_host_code)  # fmt: skip
         if request.write_adversarial is not None:
             write_atomic(request.write_adversarial, bytes_from_set(trial.held))
         with _bars(console, dict.fromkeys(names, sum(len(kind) for kind in trial.held.kinds))) as advance:
@@ -129,6 +130,14 @@ def verified(request: VerifyRequest, console: Console) -> Report:
             record_verdicts(held, judged)
     is_written = request.is_written and any(verdict.verdict != "not made" for verdict in judged)
     return replace(report, trial=trial, judged=judged, is_written=is_written)
+
+
+def _fitting(gates: ReadGates, has_head: bool, console: Console) -> ReadGates:
+    """Return the gates without attacks that there are not on the purifier; say so where the user's own name one."""
+    fitting = gates.gates.fitting(has_class_head=has_head)
+    if fitting != gates.gates and gates.gates.attacks != load_gates().gates.attacks:
+        console.print(f"note: the purifier has no class head; the attack on it in {gates.name} is left out")
+    return replace(gates, gates=fitting)
 
 
 def _refuse_contradictions(request: VerifyRequest) -> None:

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capgan_edge.errors import CapganError, ConfigError
+from capgan_edge.runtime.card_check import CLASS_HEAD
 from capgan_edge.runtime.manifest import Manifest
 from capgan_export.gate.frames import GateSet, JudgedFrames
-from capgan_export.gate.gates import CLASS_HEAD, FEWEST_FRAMES, AttackSpec, Gates
+from capgan_export.gate.gates import FEWEST_FRAMES, AttackSpec, Gates
 from capgan_export.source import RUNS, Source, find_source, packaged_source
 
 if TYPE_CHECKING:
@@ -85,6 +86,11 @@ def is_twin(source: Source, manifest: Manifest) -> bool:
     given = (identity.sha256, source.victim.identity["sha256"])
     is_same = given == (manifest.purifier.sha256, manifest.victim.sha256)
     return is_same and not other_settings(identity, manifest.purifier)
+
+
+def is_robust(source: Source) -> bool:
+    """Whether a pair's purifier, of the mode robust, decides the class by itself."""
+    return getattr(source.purifier.config, "kind", None) == "robust"
 
 
 def set_from_twin(source: Source, images: ImageSet, manifest: Manifest, gates: Gates, advance: Advance) -> GateSet:
@@ -168,8 +174,8 @@ def _attacked_model(source: Source, spec: AttackSpec) -> Model:
     from capgan_edge.models.robust_purifier import RobustPurifier
     from capgan_export.fused import inference_copy, inference_victim
 
-    purifier = inference_copy(source.purifier)
     if spec.on == CLASS_HEAD:
+        purifier = inference_copy(source.purifier)
         if not isinstance(purifier, RobustPurifier):
             raise ConfigError(f"{source.name}: expected a purifier of the mode robust, whose class head {spec.title} "
                               "differentiates, got one without; leave that attack out of the gates")  # fmt: skip
@@ -182,6 +188,7 @@ def _attacked_model(source: Source, spec: AttackSpec) -> Model:
     victim = inference_victim(source.victim.module)
     if spec.on == "f":
         return victim
+    purifier = inference_copy(source.purifier)
 
     def both(x_BCHW: Tensor) -> Tensor:
         logits_BK: Tensor = victim(purifier(x_BCHW))

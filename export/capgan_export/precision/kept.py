@@ -27,7 +27,7 @@ _SUMS = frozenset({
 _WIDE = frozenset({"Exp", "Log", "Pow", "Reciprocal", "Softplus", "Sqrt"})
 _IN_A_NORM = re.compile(r"norm[^/]*/[^/]+$", re.IGNORECASE)
 """The module's own name, the last before the op, speaks of a norm: `purifier.decoder_blocks.0.norm1/Sqrt`."""
-_ON_PIXELS = re.compile(r"^(graph/(Add|Cast|Clip|Div|Mul|Round|Sub|Tanh|Transpose)|victim/(Sub|Div))(_\d+)?$")
+_ON_PIXELS = re.compile(r"^(graph/(Add|Cast|Clip|Div|Mul|Round|Sigmoid|Sub|Tanh|Transpose)|victim/(Sub|Div))(_\d+)?$")
 """The root's own arithmetic, from the frames to the purified image and to uint8; its Concats carry features."""
 _SCORES = frozenset({"logits", "raw_logits", "suspicion"})
 

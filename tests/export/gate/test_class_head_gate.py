@@ -7,19 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from tiny_pair import LABELS, SIZE_PX, make_frames, make_victim, perturbed
 
 from capgan_edge.errors import ConfigError
 from capgan_edge.models.presets import preset
 from capgan_edge.models.purifier import Purifier
 from capgan_edge.models.robust_purifier import RobustPurifier, RobustPurifierConfig
+from capgan_edge.runtime.card_check import has_class_head
 from capgan_edge.runtime.manifest import Manifest
 from capgan_export.bundling import export_pair
-from capgan_export.gate.frames import GateSet, chosen_kinds, has_class_head
+from capgan_export.gate import session
+from capgan_export.gate.frames import GateSet, chosen_kinds
 from capgan_export.gate.gates import AttackSpec, Gates
 from capgan_export.gate.gates_file import load_gates
+from capgan_export.gate.session import VerifyRequest
 from capgan_export.gate.strictness import laxer_than_shipped
-from capgan_export.gate.twin import set_from_twin
+from capgan_export.gate.twin import TwinSearch, set_from_twin
 from capgan_export.parity import ParityConfig
 from capgan_export.source import Source
 
@@ -86,6 +90,39 @@ def test_a_purifier_without_a_head_is_asked_for_no_such_attack(tmp_path: Path) -
         set_from_twin(source, make_frames(), manifest, GATES, lambda title, n: None)
     assert GATES.fitting(has_class_head=False).attacks == ()
     assert GATES.fitting(has_class_head=True) == GATES
+
+
+@pytest.mark.parametrize("is_named", [True, False], ids=["named", "left out"])
+def test_the_command_judges_by_it_and_says_on_the_card_where_it_did_not(
+    is_named: bool, robust: RobustPurifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of(robust)
+    manifest_of(source, tmp_path / "bundle")
+    monkeypatch.setattr(session, "_search", lambda request, bundle: TwinSearch(source=source))
+    monkeypatch.setattr(session, "_images", lambda *words: make_frames())
+    on = "the class head" if is_named else "f"
+    gates = tmp_path / "gates.toml"
+    gates.write_text(f'num_frames = 32\n[[attacks]]\nmethod = "pgd"\non = "{on}"\nsteps = 2\nnum_frames = 32\n')
+    report = session.verified(VerifyRequest(bundle=tmp_path / "bundle", gates=gates), Console(stderr=True))
+    assert report.trial is not None
+    assert [kind.title for kind in report.trial.held.attacked] == [f"PGD-2 on {on}"]
+    (judged,) = report.judged
+    assert judged.card is not None
+    laxer = judged.card.settings["laxer_than_shipped"]
+    assert isinstance(laxer, list)
+    assert "no PGD-40 on the class head" in laxer
+
+
+def test_gates_of_ones_own_that_ask_a_purifier_without_a_head_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('[[attacks]]\nmethod = "pgd"\non = "the class head"\n')
+    own = session._fitting(load_gates(path), False, Console(stderr=True))
+    assert own.gates.attacks == ()
+    assert "the attack on it in own.toml is left out" in capsys.readouterr().err
+    assert len(session._fitting(load_gates(), False, Console(stderr=True)).gates.attacks) == 3
+    assert not capsys.readouterr().err, "the shipped ones are for both"
 
 
 def test_a_card_of_a_robust_pair_counts_only_with_it(held: GateSet) -> None:
