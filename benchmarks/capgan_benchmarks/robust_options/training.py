@@ -73,7 +73,7 @@ def _run(
     from capgan_edge.training.runs import victim_state
 
     return RobustRun(config, shape, pair.victim, victim_state(pair.victim), train, path, start_fabric(),
-                     source=train.name, initial=initial).run()  # fmt: skip
+                     source=pair.data, initial=initial).run()  # fmt: skip
 
 
 def config_of(group: Group, arm: Arm, pair: Pair, *, seed: int) -> RobustConfig:
@@ -112,7 +112,7 @@ def plain_purifier(pair: Pair, train: ImageSet, path: Path, *, seed: int) -> Pur
                           smallest_epsilon=0.0, num_held_out=NUM_HELD_OUT, num_watched=NUM_WATCHED, seed=seed,
                           **kept)  # fmt: skip
     PurifierRun(config, preset("nano"), pair.victim, victim_state(pair.victim), train, path, start_fabric(),
-                source=train.name).run()  # fmt: skip
+                source=pair.data).run()  # fmt: skip
     return load_purifier_run(path)[0]
 
 
