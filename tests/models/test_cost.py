@@ -51,4 +51,5 @@ def test_nano_costs_less_than_the_victim_and_small_lies_between_it_and_the_paper
 
 def test_the_presets_are_cap_gans_the_robust_ones_and_those_of_other_defences() -> None:
     others = {"ape-gan", "hgd-paper", "hgd-small", "hgd-nano"}
-    assert set(PRESETS) == {"paper", "small", "nano", "robust-nano", "robust-nano-maps", "robust-small"} | others
+    robust = {"robust-nano", "robust-nano-maps", "robust-nano-prototypes", "robust-nano-deep", "robust-small"}
+    assert set(PRESETS) == {"paper", "small", "nano"} | robust | others
