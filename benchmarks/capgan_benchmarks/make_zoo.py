@@ -133,16 +133,17 @@ def with_kept_victim(victim_of: str, card: dict[str, Any]) -> dict[str, Any]:
     """Return the card of a new purifier before a packaged victim: its recipe is the one the victim was made by."""
     old = kept(victim_of)[1]
     recipe = card["recipe"] | {"victim": old["recipe"]["victim"]}
-    origin = {key: old[key] for key in ("name", "weights_sha256", "measured")}
     option = "--keep-victim" if victim_of == card["name"] else f"--victim-of {victim_of}"
-    return card | {"recipe": recipe, "victim_from": origin, "command": f"{card['command']} {option}"}
+    return card | {"recipe": recipe, "victim_from": _origin(old), "command": f"{card['command']} {option}"}
+
+
+def _origin(card: dict[str, Any]) -> dict[str, Any]:
+    return {key: card[key] for key in ("name", "weights_sha256", "measured")}
 
 
 def with_kept_first(card: dict[str, Any]) -> dict[str, Any]:
     """Return the card of a purifier that was trained further from the packaged one, which it names."""
-    old = kept(card["name"])[1]
-    origin = {key: old[key] for key in ("name", "weights_sha256", "measured")}
-    return card | {"first_from": origin, "command": f"{card['command']} --keep-first"}
+    return card | {"first_from": _origin(kept(card["name"])[1]), "command": f"{card['command']} --keep-first"}
 
 
 def training_facts(run_path: Path) -> dict[str, Any]:

@@ -55,12 +55,8 @@ def _stages(head: int = 0, draw: int = 0, painter: int = 0, whole: int = 0, **ot
                             | others)  # fmt: skip
 
 
-def _option(name: str, what: str, **settings: Any) -> Arm:
-    return Arm(name=name, what=what, settings=MappingProxyType(settings))
-
-
-def _new(name: str, what: str, **settings: Any) -> Arm:
-    return Arm(name=name, what=what, start="new", settings=MappingProxyType(settings))
+def _option(name: str, what: str, *, start: Start = "package", **settings: Any) -> Arm:
+    return Arm(name=name, what=what, start=start, settings=MappingProxyType(settings))
 
 
 _LAST_STAGE = Group(
@@ -113,14 +109,14 @@ _FIRST_STAGE = Group(
     arms=(
         Arm(name="usual", what="as packaged pairs are trained: N-FGSM, crops, flips, average of the weights",
             start="new"),
-        _new("ema_decay=0", "the weights themselves, not their average", ema_decay=0.0),
-        _new("is_mirrored=false", "no flips", is_mirrored=False),
-        _new("small_crop_px=32", "no crops: whole images, of the cost of 1.8 crops", small_crop_px=32),
-        _new("has_cutmix=true", "CutMix", has_cutmix=True),
-        _new("label_smoothing=0.1", "smoothed labels", label_smoothing=0.1),
-        _new("awp_gamma=0.005", "adversarial weight perturbation", awp_gamma=0.005),
-        _new("attack=pgd-2", "two steps of PGD for N-FGSM", attack="pgd-2"),
-        _new("head_epochs=18", "three times as long", head_epochs=18, head_small_crop_epochs=18),
+        _option("ema_decay=0", "the weights themselves, not their average", start="new", ema_decay=0.0),
+        _option("is_mirrored=false", "no flips", start="new", is_mirrored=False),
+        _option("small_crop_px=32", "no crops: whole images, of the cost of 1.8 crops", start="new", small_crop_px=32),
+        _option("has_cutmix=true", "CutMix", start="new", has_cutmix=True),
+        _option("label_smoothing=0.1", "smoothed labels", start="new", label_smoothing=0.1),
+        _option("awp_gamma=0.005", "adversarial weight perturbation", start="new", awp_gamma=0.005),
+        _option("attack=pgd-2", "two steps of PGD for N-FGSM", start="new", attack="pgd-2"),
+        _option("head_epochs=18", "three times as long", start="new", head_epochs=18, head_small_crop_epochs=18),
         Arm(name="teacher", what="taught by a head of twice the width that was trained in the same way", start="new",
             teacher_width=2.0),
         Arm(name="deep", what="robust-nano-deep's encoder: more layers of fewer channels", start="new",
